@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Finds the end of a head, and nothing else about it.
+//!
+//! The end is the first empty line after the start line (RFC 9112 section 2.1). Empty
+//! lines before the start line belong to the head (section 2.2 lets a server skip them).
+//! A bare LF ends a line here too: such a head must reach the router at once, which
+//! refuses it; waiting for a CRLF that never comes would be a hang.
+
+/// Verdict on the bytes seen so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// No end yet, and the limit is not reached.
+    NeedMore,
+    /// The head is `len` bytes long, its empty line included.
+    Done {
+        /// Bytes from the start of the message.
+        len: u32,
+    },
+    /// `len` bytes, the limit, hold no end.
+    OverLimit {
+        /// The limit in bytes.
+        len: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// Before the start line, where CR and LF are skipped.
+    Lead,
+    /// Within a line that has text.
+    Text,
+    /// After an LF.
+    LineStart,
+    /// After an LF and a CR.
+    LineStartCr,
+}
+
+/// A scan for the end of one head. Feed it consecutive bytes; the verdict latches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadScan {
+    limit: u32,
+    seen: u32,
+    at: At,
+    verdict: Scan,
+}
+
+impl HeadScan {
+    /// A scan that gives up after `limit` bytes.
+    pub const fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            seen: 0,
+            at: At::Lead,
+            verdict: Scan::NeedMore,
+        }
+    }
+
+    /// Bytes of this message that were looked at; the next `feed` starts there.
+    pub const fn seen(&self) -> u32 {
+        self.seen
+    }
+
+    /// The verdict so far.
+    pub const fn verdict(&self) -> Scan {
+        self.verdict
+    }
+
+    /// True if something other than empty lines was seen.
+    pub fn has_text(&self) -> bool {
+        self.at != At::Lead
+    }
+
+    /// Looks at the next bytes. Those after the end are not counted as seen.
+    pub fn feed(&mut self, bytes: &[u8]) -> Scan {
+        for &byte in bytes {
+            if self.verdict != Scan::NeedMore {
+                break;
+            }
+            if self.seen >= self.limit {
+                self.verdict = Scan::OverLimit { len: self.limit };
+                break;
+            }
+            self.seen = self.seen.saturating_add(1);
+            self.step(byte);
+        }
+        if self.verdict == Scan::NeedMore && self.seen >= self.limit {
+            self.verdict = Scan::OverLimit { len: self.limit };
+        }
+        self.verdict
+    }
+
+    fn step(&mut self, byte: u8) {
+        self.at = match (self.at, byte) {
+            (At::Lead, b'\r' | b'\n') => At::Lead,
+            (At::LineStart | At::LineStartCr, b'\n') => {
+                self.verdict = Scan::Done { len: self.seen };
+                At::LineStart
+            }
+            (At::LineStart, b'\r') => At::LineStartCr,
+            (At::Text, b'\n') => At::LineStart,
+            _ => At::Text,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(input: &[u8], limit: u32) -> Scan {
+        HeadScan::new(limit).feed(input)
+    }
+
+    #[test]
+    fn ends_at_the_empty_line() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let len = head.len() as u32;
+        assert_eq!(whole(head, 100), Scan::Done { len });
+        let mut more = head.to_vec();
+        more.extend_from_slice(b"body\r\n\r\n");
+        assert_eq!(whole(&more, 100), Scan::Done { len });
+    }
+
+    #[test]
+    fn leading_empty_lines_belong_to_the_head() {
+        assert_eq!(whole(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 100), Scan::Done { len: 22 });
+        let mut lead = HeadScan::new(100);
+        assert_eq!(lead.feed(b"\r\n\r\n\r\n"), Scan::NeedMore);
+        assert!(!lead.has_text());
+    }
+
+    #[test]
+    fn bare_lf_ends_lines_so_that_nobody_waits_for_ever() {
+        assert_eq!(whole(b"GET /\n\n", 100), Scan::Done { len: 7 });
+        assert_eq!(whole(b"GET /\n\r\n", 100), Scan::Done { len: 8 });
+        assert_eq!(whole(b"GET /\r\n\n", 100), Scan::Done { len: 8 });
+        assert_eq!(whole(b"GET /\r\n\rX\r\n", 100), Scan::NeedMore);
+    }
+
+    #[test]
+    fn the_limit_holds_at_one_below_at_and_one_above() {
+        let head = b"GET / HTTP/1.1\r\n\r\n";
+        let len = head.len() as u32;
+        assert_eq!(whole(head, len - 1), Scan::OverLimit { len: len - 1 });
+        assert_eq!(whole(head, len), Scan::Done { len });
+        assert_eq!(whole(head, len + 1), Scan::Done { len });
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Where messages begin and end, as pure state machines.
+//!
+//! This folder is compiled twice: into the kernel module (`pub mod framing`) and as a
+//! cargo crate (`lib.rs`), whose users are the tests and the router's `user` engine. So
+//! both engines agree by construction on every byte.
+//!
+//! Invariants: `core` only, no allocation, no unsafe, no panic; input in any
+//! segmentation gives the same result; a verdict, once given, stays.
+//! It must not read sockets, know about locks, or parse a header field.
+
+mod body;
+mod head;
+mod receiver;
+
+pub use self::body::{Body, Framing};
+pub use self::head::{HeadScan, Scan};
+pub use self::receiver::{
+    Answer, Broken, Effect, Ending, Fin, Reason, Receiver, Refusal, Side, State,
+};
