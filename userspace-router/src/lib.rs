@@ -1,3 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The Underpass router: sees the heads of HTTP messages, and commands where bodies go.
+//!
+//! From a request to its file: `http` checks and rewrites heads; `config` is the file that
+//! an administrator writes; `route` decides who is asked; `exchange` is what happens
+//! between a request's head and its end, without I/O; `engine` moves bodies (the kernel
+//! module, or this process); `router` connects all of these; `access` writes the log.
 #![forbid(unsafe_code)]
+
+pub mod config;
+pub mod http;

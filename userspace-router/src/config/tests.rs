@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Good files, and bad ones with the error that a person gets.
+
+use super::*;
+
+const GOOD: &str = r#"engine = "user"
+[[listener]]
+address = "127.0.0.1:8080"
+[pool.a]
+backends = [
+  "127.0.0.1:1",
+  "[::1]:2",
+]
+[[route]]
+pool = "a"
+"#;
+
+fn error(text: &str) -> String {
+    match Config::parse("f.toml", text) {
+        Ok(_) => "fine".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_example_is_good_and_says_the_defaults() {
+    let example = Config::parse("underpass.toml", include_str!("../../underpass.toml")).unwrap();
+    let short = Config::parse("f.toml", GOOD).unwrap();
+    assert_eq!(example.limits, short.limits);
+    assert_eq!(short.routes.len(), 1);
+    assert_eq!(short.routes[0].terms.decline, [421]);
+}
+
+#[test]
+fn the_most_specific_route_stands_first() {
+    let text = format!(
+        "{GOOD}path = \"/a\"\n[[route]]\npool = \"a\"\nhost = \"X\"\n[[route]]\npool = \"a\"\npath = \"/a/b\"\n"
+    );
+    let config = Config::parse("f.toml", &text).unwrap();
+    let order: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| (route.host.as_deref(), route.path.as_str()))
+        .collect();
+    assert_eq!(order, [(Some("x"), "/"), (None, "/a/b"), (None, "/a")]);
+}
+
+#[test]
+fn errors_name_file_line_and_key() {
+    for (from, to, parts) in [
+        (
+            "engine = \"user\"",
+            "engine = \"usr\"",
+            "f.toml:1: engine: `usr` must be one of \"kernel\", \"user\"",
+        ),
+        (
+            "engine = \"user\"",
+            "engine = 1",
+            "f.toml:1: engine: invalid type",
+        ),
+        (
+            "engine = \"user\"",
+            "engin = \"user\"",
+            "f.toml:1: engin: unknown field `engin`",
+        ),
+        (
+            "engine = \"user\"",
+            "engine = \"user\"\nengine = \"user\"",
+            "f.toml:2: engine: duplicate key",
+        ),
+        ("engine = \"user\"", "", "f.toml:1: missing field `engine`"),
+        (
+            "127.0.0.1:8080",
+            "localhost:80",
+            "f.toml:3: address: `localhost:80` must be an IP address",
+        ),
+        (
+            "[::1]:2",
+            "[::1]",
+            "f.toml:7: backends: `[::1]` must be an IP address",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"b\"",
+            "f.toml:10: pool: no pool is named `b`",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\npath = \"x\"",
+            "f.toml:11: path: `x` must begin with /",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nhost = \"x:1\"",
+            "f.toml:11: host: `x:1` must be a host",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nmode = \"maybe\"",
+            "f.toml:11: mode: `maybe` must be one of",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\ndecline = [421, 200]",
+            "f.toml:11: decline: 200 cannot decline",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[limits]\nhead-bytes = 9",
+            "f.toml:12: head-bytes: 9 must be between",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[limits]\nask-ms = -1",
+            "f.toml:12: ask-ms: -1 must be between",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[limits]\nask = 1",
+            "f.toml:12: ask: unknown field `ask`",
+        ),
+        ("[[route]]\npool = \"a\"", "", "f.toml: no [[route]]"),
+        ("pool = \"a\"", "pool = \"a", "f.toml:10: pool: "),
+    ] {
+        let text = GOOD.replacen(from, to, 1);
+        let message = error(&text);
+        assert!(message.starts_with(parts), "{message}\nfor {to}");
+    }
+    assert_eq!(error(GOOD), "fine");
+    let missing = Config::load(Path::new("/nonexistent.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(missing.starts_with("/nonexistent.toml: cannot be read: No such file"));
+}

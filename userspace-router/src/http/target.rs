@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The request target and the Host field (RFC 9112 sections 3.2 and 9110 section 7.2).
+//!
+//! Invariant: what comes out is origin-form or `*`, and a host that is safe to send on.
+
+use super::problem::{self, Problem};
+
+/// A checked target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Path and query as sent on, or `*`.
+    pub path: String,
+    /// Host and port of an absolute-form target; it replaces the Host field.
+    pub authority: Option<String>,
+}
+
+impl Target {
+    /// Takes the target of a request of this method apart.
+    pub fn parse(method: &str, target: &str) -> Result<Self, Problem> {
+        if !target
+            .bytes()
+            .all(|b| (0x21..0x7f).contains(&b) && b != b'#')
+        {
+            return Err(problem::BAD_TARGET);
+        }
+        if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+            return Ok(Self {
+                path: target.to_owned(),
+                authority: None,
+            });
+        }
+        let rest = match target.get(..7) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("http://") => target.get(7..),
+            _ => None,
+        }
+        .ok_or(problem::BAD_TARGET)?;
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        host(authority)?;
+        let path = match path.as_bytes().first() {
+            // RFC 9112 section 3.2.4: OPTIONS of a whole server.
+            None if method == "OPTIONS" => "*".to_owned(),
+            None => "/".to_owned(),
+            Some(b'?') => format!("/{path}"),
+            Some(_) => path.to_owned(),
+        };
+        Ok(Self {
+            path,
+            authority: Some(authority.to_owned()),
+        })
+    }
+}
+
+/// Checks `host [ ":" port ]`. User information is refused: it is a disguise.
+pub fn host(value: &str) -> Result<(), Problem> {
+    let (name, port) = match value.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']').ok_or(problem::BAD_HOST)?;
+            let fine = address.parse::<std::net::Ipv6Addr>().is_ok();
+            let port = match after {
+                "" => None,
+                _ => Some(after.strip_prefix(':').ok_or(problem::BAD_HOST)?),
+            };
+            if !fine {
+                return Err(problem::BAD_HOST);
+            }
+            ("v6", port)
+        }
+        None => match value.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (value, None),
+        },
+    };
+    let name_is_fine = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b));
+    let port_is_fine = port.is_none_or(|port| {
+        port.is_empty() || (port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+    });
+    if name_is_fine && port_is_fine {
+        Ok(())
+    } else {
+        Err(problem::BAD_HOST)
+    }
+}
+
+/// The host without its port, for routing.
+pub fn without_port(value: &str) -> &str {
+    match value.rfind(':') {
+        Some(at) if !value.ends_with(']') => value.get(..at).unwrap_or(value),
+        _ => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_of_a_target() {
+        let parse = |method, target| {
+            Target::parse(method, target).map(|t| (t.path, t.authority.unwrap_or_default()))
+        };
+        let fine = |path: &str, host: &str| Ok((path.to_owned(), host.to_owned()));
+        assert_eq!(parse("GET", "/a?b"), fine("/a?b", ""));
+        assert_eq!(parse("OPTIONS", "*"), fine("*", ""));
+        assert_eq!(parse("GET", "HTTP://a:1/x?y"), fine("/x?y", "a:1"));
+        assert_eq!(parse("GET", "http://a"), fine("/", "a"));
+        assert_eq!(parse("GET", "http://a?q"), fine("/?q", "a"));
+        assert_eq!(parse("OPTIONS", "http://a"), fine("*", "a"));
+        for target in ["*", "a/b", "https://a/", "/a#b", "/\u{e9}", "http:/a", ""] {
+            assert_eq!(parse("GET", target), Err(problem::BAD_TARGET), "{target}");
+        }
+        for target in [
+            "http:///a",
+            "http://u@a/",
+            "http://a:99999/",
+            "http://[::1/",
+        ] {
+            assert_eq!(parse("GET", target), Err(problem::BAD_HOST), "{target}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in ["a", "a:80", "a.b-c:", "[::1]", "[::1]:80", "127.0.0.1:1"] {
+            assert_eq!(host(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "", ":80", "a b", "a/b", "a@b", "a:b", "a:1:2", "[::1", "[x]", "[::1]80", "a\u{e9}",
+        ] {
+            assert_eq!(host(bad), Err(problem::BAD_HOST), "{bad}");
+        }
+        assert_eq!(without_port("[::1]:80"), "[::1]");
+        assert_eq!(without_port("[::1]"), "[::1]");
+        assert_eq!(without_port("a:80"), "a");
+    }
+}
