@@ -120,7 +120,11 @@ def numbers_of_sets(spec, with_docs):
             out += f"pub const {upper(attr['name'])}: u16 = {number};\n"
         if with_docs:
             out += "/// The largest number of this set.\n"
-        out += f"pub const MAX: u16 = {len(attrs)};\n}}\n\n"
+        out += f"pub const MAX: u16 = {len(attrs)};\n"
+        if with_docs:
+            names = ", ".join(f'"{attr["name"]}"' for attr in attrs)
+            out += f"/// The spec's names by number; nothing has number 0.\npub const NAMES: &[&str] = &[\"\", {names}];\n"
+        out += "}\n\n"
     return out
 
 
@@ -131,6 +135,9 @@ def numbers_of_ops(spec, with_docs):
         if with_docs:
             out += doc(op["doc"])
         out += f"pub const {upper(op['name'])}: u8 = {number};\n"
+    if with_docs:
+        names = ", ".join(f'"{op["name"]}"' for op in spec.ops)
+        out += f"/// The spec's names by number; nothing has number 0.\npub const NAMES: &[&str] = &[\"\", {names}];\n"
     return out + "}\n\n"
 
 

@@ -14,6 +14,8 @@ pub const HEAD_LIMIT_DEFAULT: u32 = 32768;
 pub const HEAD_LIMIT_MAX: u32 = 65000;
 /// Bytes of `data` that may wait in one queue for its peer to read.
 pub const SEND_LIMIT: u32 = 131072;
+/// Bytes of `data` that one command can carry.
+pub const DATA_MAX: u32 = 65000;
 /// Bytes of the longest IP address.
 pub const ADDRESS_MAX: u32 = 16;
 
@@ -75,6 +77,30 @@ pub mod cmd {
     /// Queue `id` will receive nothing more. It stays until `queue-del`, `queue-abort` or
     /// `drain`, because it may still be sending.
     pub const CLOSED: u8 = 20;
+    /// The spec's names by number; nothing has number 0.
+    pub const NAMES: &[&str] = &[
+        "",
+        "router-attach",
+        "router-detach",
+        "router-takeover",
+        "router-get",
+        "listener-add",
+        "listener-del",
+        "listener-get",
+        "queue-add",
+        "queue-del",
+        "queue-abort",
+        "queue-get",
+        "send",
+        "forward",
+        "route",
+        "cancel",
+        "drain",
+        "stats-get",
+        "head",
+        "done",
+        "closed",
+    ];
 }
 
 /// Attributes of the set `router`.
@@ -103,6 +129,20 @@ pub mod router {
     pub const LISTENERS: u16 = 10;
     /// The largest number of this set.
     pub const MAX: u16 = 10;
+    /// The spec's names by number; nothing has number 0.
+    pub const NAMES: &[&str] = &[
+        "",
+        "id",
+        "port",
+        "credit",
+        "grace",
+        "protocol",
+        "heads-out",
+        "waiting",
+        "overflows",
+        "queues",
+        "listeners",
+    ];
 }
 
 /// Attributes of the set `listener`.
@@ -123,6 +163,17 @@ pub mod listener {
     pub const PORT: u16 = 7;
     /// The largest number of this set.
     pub const MAX: u16 = 7;
+    /// The spec's names by number; nothing has number 0.
+    pub const NAMES: &[&str] = &[
+        "",
+        "id",
+        "fd",
+        "router",
+        "head-limit",
+        "accepted",
+        "address",
+        "port",
+    ];
 }
 
 /// Attributes of the set `queue`.
@@ -186,6 +237,38 @@ pub mod queue {
     pub const UNSENT: u16 = 28;
     /// The largest number of this set.
     pub const MAX: u16 = 28;
+    /// The spec's names by number; nothing has number 0.
+    pub const NAMES: &[&str] = &[
+        "",
+        "id",
+        "fd",
+        "side",
+        "router",
+        "listener",
+        "head-limit",
+        "state",
+        "generation",
+        "head",
+        "over-limit",
+        "to",
+        "framing",
+        "length",
+        "data",
+        "taken",
+        "sent",
+        "result",
+        "reason",
+        "error",
+        "limit-bytes",
+        "limit-ms",
+        "peer-address",
+        "peer-port",
+        "local-address",
+        "local-port",
+        "rx-bytes",
+        "tx-bytes",
+        "unsent",
+    ];
 }
 
 /// Attributes of the set `stats`.
@@ -212,6 +295,20 @@ pub mod stats {
     pub const QUEUES: u16 = 10;
     /// The largest number of this set.
     pub const MAX: u16 = 10;
+    /// The spec's names by number; nothing has number 0.
+    pub const NAMES: &[&str] = &[
+        "",
+        "accepted",
+        "added",
+        "heads",
+        "forwards",
+        "front-to-back",
+        "back-to-front",
+        "discarded",
+        "overflows",
+        "refused",
+        "queues",
+    ];
 }
 
 /// Which end of the front end a queue is.

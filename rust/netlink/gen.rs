@@ -11,6 +11,7 @@ pub const FAMILY_VERSION: u8 = 1;
 pub const HEAD_LIMIT_DEFAULT: u32 = 32768;
 pub const HEAD_LIMIT_MAX: u32 = 65000;
 pub const SEND_LIMIT: u32 = 131072;
+pub const DATA_MAX: u32 = 65000;
 pub const ADDRESS_MAX: u32 = 16;
 
 pub mod cmd {

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the kernel tells the router that owns a queue, without being asked.
+
+use crate::attr::{put_address, Attributes, Put, Value};
+use crate::error::{DecodeError, EncodeError};
+use crate::gen::{cmd, queue, ForwardResult, Reason, Side};
+use crate::wire;
+use std::net::SocketAddr;
+
+/// An event, unicast to the router that owns the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A head is complete (or over its limit) and waits for an answer.
+    Head(Head),
+    /// A forward ended.
+    Done(Done),
+    /// A queue will receive nothing more.
+    Closed(Closed),
+}
+
+/// A head that waits in its socket for the router's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The queue.
+    pub id: u32,
+    /// Number of this head, from 1; the answer must name it.
+    pub generation: u32,
+    /// Towards a client or a back-end.
+    pub side: Side,
+    /// The listener that accepted the connection; none if it was added by descriptor.
+    pub listener: Option<u32>,
+    /// Start line and fields to the empty line, byte for byte as received.
+    pub head: Vec<u8>,
+    /// The head has no end within the queue's limit; `head` is all there is.
+    pub over_limit: bool,
+    /// Body bytes that the current or last forward put into this queue.
+    pub sent: u64,
+    /// The other end.
+    pub peer: Option<SocketAddr>,
+    /// This end.
+    pub local: Option<SocketAddr>,
+}
+
+/// How a forward ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The source.
+    pub id: u32,
+    /// Number of the head that the body followed.
+    pub generation: u32,
+    /// The target; none if the body was discarded.
+    pub to: Option<u32>,
+    /// How it ended.
+    pub result: ForwardResult,
+    /// The errno of a broken connection, or 0.
+    pub error: u32,
+    /// Body bytes taken from the source. A retry is allowed only where this is 0.
+    pub taken: u64,
+}
+
+/// The end of what a queue receives. It can still send, unless it was reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The queue.
+    pub id: u32,
+    /// Number of the last head.
+    pub generation: u32,
+    /// Towards a client or a back-end.
+    pub side: Side,
+    /// Why.
+    pub reason: Reason,
+    /// The errno of a broken connection, or 0.
+    pub error: u32,
+    /// Body bytes taken from it for the current or last attempt.
+    pub taken: u64,
+    /// Body bytes that the current or last forward put into it.
+    pub sent: u64,
+}
+
+impl Event {
+    /// Its number on the wire.
+    pub fn number(&self) -> u8 {
+        match self {
+            Self::Head(_) => cmd::HEAD,
+            Self::Done(_) => cmd::DONE,
+            Self::Closed(_) => cmd::CLOSED,
+        }
+    }
+
+    /// The queue that it is about.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Head(head) => head.id,
+            Self::Done(done) => done.id,
+            Self::Closed(closed) => closed.id,
+        }
+    }
+
+    /// Appends the whole netlink message to `out`, as the kernel would send it.
+    ///
+    /// # Errors
+    /// If `head` is too long for an attribute. `out` is unchanged then.
+    pub fn append(&self, family: u16, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        wire::append(self, family, 0, 0, out)
+    }
+
+    /// Decodes the attributes of an event.
+    ///
+    /// # Errors
+    /// Names what is missing or of the wrong type.
+    pub fn decode(number: u8, payload: &[u8]) -> Result<Self, DecodeError> {
+        let t = wire::table(number, payload)?;
+        Ok(match number {
+            cmd::HEAD => Self::Head(Head {
+                id: t.need_u32(queue::ID)?,
+                generation: t.need_u32(queue::GENERATION)?,
+                side: t.need_number(queue::SIDE)?,
+                listener: t.u32(queue::LISTENER)?,
+                head: t.need_bytes(queue::HEAD)?.to_vec(),
+                over_limit: t.flag(queue::OVER_LIMIT),
+                sent: t.need_uint(queue::SENT)?,
+                peer: t.address(queue::PEER_ADDRESS, queue::PEER_PORT)?,
+                local: t.address(queue::LOCAL_ADDRESS, queue::LOCAL_PORT)?,
+            }),
+            cmd::DONE => Self::Done(Done {
+                id: t.need_u32(queue::ID)?,
+                generation: t.need_u32(queue::GENERATION)?,
+                to: t.u32(queue::TO)?,
+                result: t.need_number(queue::RESULT)?,
+                error: t.u32(queue::ERROR)?.unwrap_or(0),
+                taken: t.need_uint(queue::TAKEN)?,
+            }),
+            cmd::CLOSED => Self::Closed(Closed {
+                id: t.need_u32(queue::ID)?,
+                generation: t.need_u32(queue::GENERATION)?,
+                side: t.need_number(queue::SIDE)?,
+                reason: t.need_number(queue::REASON)?,
+                error: t.u32(queue::ERROR)?.unwrap_or(0),
+                taken: t.need_uint(queue::TAKEN)?,
+                sent: t.need_uint(queue::SENT)?,
+            }),
+            _ => return Err(wire::unexpected(number)),
+        })
+    }
+}
+
+impl Attributes for Event {
+    fn attributes(&self, put: Put<'_>) {
+        match self {
+            Self::Head(h) => {
+                put(queue::ID, Value::U32(h.id));
+                put(queue::GENERATION, Value::U32(h.generation));
+                put(queue::SIDE, Value::U32(h.side.into()));
+                if let Some(listener) = h.listener {
+                    put(queue::LISTENER, Value::U32(listener));
+                }
+                put(queue::HEAD, Value::Bytes(&h.head));
+                if h.over_limit {
+                    put(queue::OVER_LIMIT, Value::Flag);
+                }
+                put(queue::SENT, Value::Uint(h.sent));
+                put_address(put, queue::PEER_ADDRESS, queue::PEER_PORT, h.peer);
+                put_address(put, queue::LOCAL_ADDRESS, queue::LOCAL_PORT, h.local);
+            }
+            Self::Done(d) => {
+                put(queue::ID, Value::U32(d.id));
+                put(queue::GENERATION, Value::U32(d.generation));
+                if let Some(to) = d.to {
+                    put(queue::TO, Value::U32(to));
+                }
+                put(queue::RESULT, Value::U32(d.result.into()));
+                put(queue::ERROR, Value::U32(d.error));
+                put(queue::TAKEN, Value::Uint(d.taken));
+            }
+            Self::Closed(c) => {
+                put(queue::ID, Value::U32(c.id));
+                put(queue::GENERATION, Value::U32(c.generation));
+                put(queue::SIDE, Value::U32(c.side.into()));
+                put(queue::REASON, Value::U32(c.reason.into()));
+                put(queue::ERROR, Value::U32(c.error));
+                put(queue::TAKEN, Value::Uint(c.taken));
+                put(queue::SENT, Value::Uint(c.sent));
+            }
+        }
+    }
+}
+
+wire::message_traits!(Event);

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the kernel answers with: the objects that a command made or asked for.
+//!
+//! What the kernel always knows is required. What depends on something that need not be
+//! there (an owner, a forward, an end) may be absent.
+
+use crate::attr::{put_address, Attributes, Put, Table, Value};
+use crate::error::{DecodeError, EncodeError};
+use crate::framing::Framing;
+use crate::gen::{cmd, listener, queue, router, stats, ForwardResult, Reason, Side, State};
+use crate::wire;
+use std::net::SocketAddr;
+
+/// The content of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To `router-attach`, `router-takeover` and `router-get`.
+    Router(RouterInfo),
+    /// To `listener-add` and `listener-get`.
+    Listener(ListenerInfo),
+    /// To `queue-add`, `queue-get` and `cancel`.
+    Queue(QueueInfo),
+    /// To `stats-get`.
+    Stats(Stats),
+}
+
+/// A router: a netlink socket that attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterInfo {
+    /// Given by the kernel, never 0.
+    pub id: u32,
+    /// Netlink port of its socket; 0 when its owner is gone.
+    pub port: u32,
+    /// Heads that may have been sent up and not answered.
+    pub credit: u32,
+    /// Milliseconds that everything outlives its socket.
+    pub grace: u32,
+    /// Version of the family that the kernel speaks.
+    pub protocol: u32,
+    /// Heads sent up and not answered yet.
+    pub heads_out: u32,
+    /// Queues with an event that could not be delivered yet.
+    pub waiting: u32,
+    /// Events that found its socket full.
+    pub overflows: u64,
+    /// Its queues.
+    pub queues: u32,
+    /// Its listeners.
+    pub listeners: u32,
+}
+
+/// A listening socket in the kernel's hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerInfo {
+    /// Given by the kernel, never 0.
+    pub id: u32,
+    /// The owner.
+    pub router: u32,
+    /// Head bytes that its queues collect at the most.
+    pub head_limit: u32,
+    /// Connections accepted so far.
+    pub accepted: u64,
+    /// Where it listens.
+    pub local: Option<SocketAddr>,
+}
+
+/// A connection in the kernel's hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// Given by the kernel, never 0.
+    pub id: u32,
+    /// Towards a client or a back-end.
+    pub side: Side,
+    /// The owner.
+    pub router: u32,
+    /// The listener that accepted it; none if it was added by descriptor.
+    pub listener: Option<u32>,
+    /// Head bytes that it collects at the most.
+    pub head_limit: u32,
+    /// What the receiving half is doing.
+    pub state: State,
+    /// Number of the head collected last; 0 before the first.
+    pub generation: u32,
+    /// Target of the current or last forward; none if there was none, or if it discards.
+    pub to: Option<u32>,
+    /// Framing of the current or last forward.
+    pub framing: Option<Framing>,
+    /// Body bytes taken from it for the current or last attempt.
+    pub taken: u64,
+    /// Body bytes that the current or last forward put into it.
+    pub sent: u64,
+    /// How the last forward ended.
+    pub result: Option<ForwardResult>,
+    /// Why it ended, if it did.
+    pub reason: Reason,
+    /// The errno of a broken connection, or 0.
+    pub error: u32,
+    /// The other end.
+    pub peer: Option<SocketAddr>,
+    /// This end.
+    pub local: Option<SocketAddr>,
+    /// Body bytes taken from it in its life.
+    pub rx_bytes: u64,
+    /// Body bytes put into it in its life.
+    pub tx_bytes: u64,
+    /// Bytes of `data` that the peer's window does not take yet.
+    pub unsent: u32,
+}
+
+/// Counters of the network namespace, since the module was loaded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Sockets added by descriptor.
+    pub added: u64,
+    /// Head events delivered.
+    pub heads: u64,
+    /// Forwards begun, those of framing `none` left out.
+    pub forwards: u64,
+    /// Body bytes moved from front to back queues.
+    pub front_to_back: u64,
+    /// Body bytes moved from back to front queues.
+    pub back_to_front: u64,
+    /// Body bytes read and thrown away.
+    pub discarded: u64,
+    /// Events that found a router's socket full and were kept.
+    pub overflows: u64,
+    /// Connections closed because no router or memory was there for them.
+    pub refused: u64,
+    /// Queues now.
+    pub queues: u32,
+}
+
+impl Reply {
+    /// The number of the command that asks for it. Others are answered with it too.
+    pub fn number(&self) -> u8 {
+        match self {
+            Self::Router(_) => cmd::ROUTER_GET,
+            Self::Listener(_) => cmd::LISTENER_GET,
+            Self::Queue(_) => cmd::QUEUE_GET,
+            Self::Stats(_) => cmd::STATS_GET,
+        }
+    }
+
+    /// Appends the whole netlink message to `out`, as the kernel would send it.
+    ///
+    /// # Errors
+    /// None of its attributes can be too long, so none now.
+    pub fn append(&self, family: u16, sequence: u32, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        wire::append(self, family, sequence, 0, out)
+    }
+
+    /// Decodes the attributes of the answer to command `number`.
+    ///
+    /// # Errors
+    /// Names what is missing or of the wrong type.
+    pub fn decode(number: u8, payload: &[u8]) -> Result<Self, DecodeError> {
+        let t = wire::table(number, payload)?;
+        Ok(match number {
+            cmd::ROUTER_ATTACH | cmd::ROUTER_TAKEOVER | cmd::ROUTER_GET => {
+                Self::Router(RouterInfo::find(&t)?)
+            }
+            cmd::LISTENER_ADD | cmd::LISTENER_GET => Self::Listener(ListenerInfo::find(&t)?),
+            cmd::QUEUE_ADD | cmd::QUEUE_GET | cmd::CANCEL => Self::Queue(QueueInfo::find(&t)?),
+            cmd::STATS_GET => Self::Stats(Stats::find(&t)?),
+            _ => return Err(wire::unexpected(number)),
+        })
+    }
+}
+
+impl RouterInfo {
+    fn find(t: &Table<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: t.need_u32(router::ID)?,
+            port: t.need_u32(router::PORT)?,
+            credit: t.need_u32(router::CREDIT)?,
+            grace: t.need_u32(router::GRACE)?,
+            protocol: t.need_u32(router::PROTOCOL)?,
+            heads_out: t.need_u32(router::HEADS_OUT)?,
+            waiting: t.need_u32(router::WAITING)?,
+            overflows: t.need_uint(router::OVERFLOWS)?,
+            queues: t.need_u32(router::QUEUES)?,
+            listeners: t.need_u32(router::LISTENERS)?,
+        })
+    }
+}
+
+impl ListenerInfo {
+    fn find(t: &Table<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: t.need_u32(listener::ID)?,
+            router: t.need_u32(listener::ROUTER)?,
+            head_limit: t.need_u32(listener::HEAD_LIMIT)?,
+            accepted: t.need_uint(listener::ACCEPTED)?,
+            local: t.address(listener::ADDRESS, listener::PORT)?,
+        })
+    }
+}
+
+impl QueueInfo {
+    fn find(t: &Table<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: t.need_u32(queue::ID)?,
+            side: t.need_number(queue::SIDE)?,
+            router: t.need_u32(queue::ROUTER)?,
+            listener: t.u32(queue::LISTENER)?,
+            head_limit: t.need_u32(queue::HEAD_LIMIT)?,
+            state: t.need_number(queue::STATE)?,
+            generation: t.need_u32(queue::GENERATION)?,
+            to: t.u32(queue::TO)?,
+            framing: Framing::find(t)?,
+            taken: t.need_uint(queue::TAKEN)?,
+            sent: t.need_uint(queue::SENT)?,
+            result: t.number(queue::RESULT)?,
+            reason: t.number(queue::REASON)?.unwrap_or(Reason::None),
+            error: t.u32(queue::ERROR)?.unwrap_or(0),
+            peer: t.address(queue::PEER_ADDRESS, queue::PEER_PORT)?,
+            local: t.address(queue::LOCAL_ADDRESS, queue::LOCAL_PORT)?,
+            rx_bytes: t.need_uint(queue::RX_BYTES)?,
+            tx_bytes: t.need_uint(queue::TX_BYTES)?,
+            unsent: t.need_u32(queue::UNSENT)?,
+        })
+    }
+}
+
+impl Stats {
+    fn find(t: &Table<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            accepted: t.need_uint(stats::ACCEPTED)?,
+            added: t.need_uint(stats::ADDED)?,
+            heads: t.need_uint(stats::HEADS)?,
+            forwards: t.need_uint(stats::FORWARDS)?,
+            front_to_back: t.need_uint(stats::FRONT_TO_BACK)?,
+            back_to_front: t.need_uint(stats::BACK_TO_FRONT)?,
+            discarded: t.need_uint(stats::DISCARDED)?,
+            overflows: t.need_uint(stats::OVERFLOWS)?,
+            refused: t.need_uint(stats::REFUSED)?,
+            queues: t.need_u32(stats::QUEUES)?,
+        })
+    }
+}
+
+impl Attributes for Reply {
+    fn attributes(&self, put: Put<'_>) {
+        match self {
+            Self::Router(r) => {
+                put(router::ID, Value::U32(r.id));
+                put(router::PORT, Value::U32(r.port));
+                put(router::CREDIT, Value::U32(r.credit));
+                put(router::GRACE, Value::U32(r.grace));
+                put(router::PROTOCOL, Value::U32(r.protocol));
+                put(router::HEADS_OUT, Value::U32(r.heads_out));
+                put(router::WAITING, Value::U32(r.waiting));
+                put(router::OVERFLOWS, Value::Uint(r.overflows));
+                put(router::QUEUES, Value::U32(r.queues));
+                put(router::LISTENERS, Value::U32(r.listeners));
+            }
+            Self::Listener(l) => {
+                put(listener::ID, Value::U32(l.id));
+                put(listener::ROUTER, Value::U32(l.router));
+                put(listener::HEAD_LIMIT, Value::U32(l.head_limit));
+                put(listener::ACCEPTED, Value::Uint(l.accepted));
+                put_address(put, listener::ADDRESS, listener::PORT, l.local);
+            }
+            Self::Queue(q) => {
+                put(queue::ID, Value::U32(q.id));
+                put(queue::SIDE, Value::U32(q.side.into()));
+                put(queue::ROUTER, Value::U32(q.router));
+                if let Some(listener) = q.listener {
+                    put(queue::LISTENER, Value::U32(listener));
+                }
+                put(queue::HEAD_LIMIT, Value::U32(q.head_limit));
+                put(queue::STATE, Value::U32(q.state.into()));
+                put(queue::GENERATION, Value::U32(q.generation));
+                if let Some(to) = q.to {
+                    put(queue::TO, Value::U32(to));
+                }
+                if let Some(framing) = q.framing {
+                    framing.put(put);
+                }
+                put(queue::TAKEN, Value::Uint(q.taken));
+                put(queue::SENT, Value::Uint(q.sent));
+                if let Some(result) = q.result {
+                    put(queue::RESULT, Value::U32(result.into()));
+                }
+                put(queue::REASON, Value::U32(q.reason.into()));
+                put(queue::ERROR, Value::U32(q.error));
+                put_address(put, queue::PEER_ADDRESS, queue::PEER_PORT, q.peer);
+                put_address(put, queue::LOCAL_ADDRESS, queue::LOCAL_PORT, q.local);
+                put(queue::RX_BYTES, Value::Uint(q.rx_bytes));
+                put(queue::TX_BYTES, Value::Uint(q.tx_bytes));
+                put(queue::UNSENT, Value::U32(q.unsent));
+            }
+            Self::Stats(s) => {
+                put(stats::ACCEPTED, Value::Uint(s.accepted));
+                put(stats::ADDED, Value::Uint(s.added));
+                put(stats::HEADS, Value::Uint(s.heads));
+                put(stats::FORWARDS, Value::Uint(s.forwards));
+                put(stats::FRONT_TO_BACK, Value::Uint(s.front_to_back));
+                put(stats::BACK_TO_FRONT, Value::Uint(s.back_to_front));
+                put(stats::DISCARDED, Value::Uint(s.discarded));
+                put(stats::OVERFLOWS, Value::Uint(s.overflows));
+                put(stats::REFUSED, Value::Uint(s.refused));
+                put(stats::QUEUES, Value::U32(s.queues));
+            }
+        }
+    }
+}
+
+wire::message_traits!(Reply);
