@@ -3,6 +3,7 @@
 # (no KVM needed), runs COMMAND in it as root, passes on its output and its exit code.
 #
 #   --add FILE[:NAME]  FILE or folder appears in the guest as /payload/NAME
+#   --project          adds this project, built for that kernel (payload.sh lists it)
 #   --memory MB        default 1024 (debug: 2048); all files of the guest live in it
 #   --time SECONDS     hard limit for the whole guest, default 300
 #   --forward P:Q      the host's 127.0.0.1:P leads to the guest's port Q
@@ -26,10 +27,11 @@ debug) memory=2048 ;;
 esac
 shift
 
-adds=() seconds=300 forward='' icount='' console='' interactive=''
+adds=() project='' seconds=300 forward='' icount='' console='' interactive=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--add) adds+=("$2") && shift 2 ;;
+	--project) project=yes && shift ;;
 	--memory) memory=$2 && shift 2 ;;
 	--time) seconds=$2 && shift 2 ;;
 	--forward) forward=$2 && shift 2 ;;
@@ -50,6 +52,12 @@ done
 build_root=$("$here/buildroot.sh")
 kernel=$("$here/kernel.sh" "$flavour")
 guest=$("$here/guest-root.sh")
+
+if [ -n "$project" ]; then
+	# Not by a process substitution, which would lose the exit code.
+	project=$("$here/payload.sh" "$flavour")
+	mapfile -t -O "${#adds[@]}" adds <<<"$project"
+fi
 
 # Below the cache, because the build root sees it (mksquashfs runs there).
 mkdir -p "$CACHE/run"
@@ -82,7 +90,8 @@ truncate -s 4096 "$work/result"
 disk() { # FILE SERIAL READ-ONLY
 	qemu+=(-drive "if=none,id=$2,format=raw,file=$1,readonly=$3" -device "virtio-blk-pci,drive=$2,serial=$2")
 }
-qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+# q35, because the debug kernel takes minutes over the ACPI code of the older machine.
+qemu=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot
 	-m "$memory" -kernel "$kernel/vmlinuz" -initrd "$guest/initramfs.cpio"
 	-append "console=ttyS0 panic=-1 loglevel=5 oops=panic")
 if [ -n "$icount" ]; then

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# payload.sh stock|debug: builds this project for a guest and prints what of it goes in,
+# as FILE:NAME lines for boot.sh's --add. In the guest, below /payload:
+#
+#   underpass.ko       the module for that kernel
+#   bin/underpass      the router
+#   bin/ynl            the kernel tree's YNL client with our spec: `ynl --dump queue-get`
+#   tests/             as in the checkout
+#   tests/bin/NAME     the integration tests of the workspace that can run there
+
+. "$(dirname "$0")/lib.sh"
+need_root
+
+here=$(cd "$(dirname "$0")" && pwd)
+flavour=${1:-}
+tree=$("$here/kernel.sh" stock)/tree
+module=$("$here/module.sh" "$flavour")
+cd
+"$here/enter.sh" cargo build --release --quiet --package underpass >&2
+
+echo "$module:underpass.ko"
+echo "$TOP/target/release/underpass:bin/underpass"
+echo "$here/ynl.sh:bin/ynl"
+echo "$TOP/tests:tests"
+# The client finds its schema one folder above the spec's.
+echo "$tree/tools/net/ynl/pyynl:ynl/pyynl"
+echo "$tree/Documentation/netlink/genetlink.yaml:ynl/genetlink.yaml"
+echo "$TOP/netlink-proto/underpass.yaml:ynl/specs/underpass.yaml"
+
+# cargo names the executables that it built, each with a hash.
+"$here/enter.sh" cargo test --no-run --workspace --message-format=json --quiet |
+	"$here/test-binaries.py"

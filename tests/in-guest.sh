@@ -1,0 +1,69 @@
+#!/bin/bash
+# in-guest.sh stock|debug [SCRIPT...]: runs the tests of vm-tests.txt (or those named) in the
+# guest and prints TAP: one point a script, and the script's own stream indented above it.
+#
+# Each script gets a freshly loaded module and its own process, network and mount
+# namespaces: whatever it starts dies with it, and then the module must unload.
+# That it does is part of its point.
+
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./lib.sh
+
+kernel=$1
+shift
+module=/payload/underpass.ko
+
+tests=()
+while read -r script stock debug; do
+	case $script in '' | '#'*) continue ;; esac
+	[ $# = 0 ] || [[ " $* " == *" $script "* ]] || continue
+	tests+=("$script $([ "$kernel" = stock ] && echo "$stock" || echo "$debug")")
+done <vm-tests.txt
+[ "${#tests[@]}" -gt 0 ] || { echo "Bail out! vm-tests.txt names no such test: $*" && exit 1; }
+
+# run_one SCRIPT SECONDS: says on stdout, indented, all the script said; returns non-zero
+# with the reason in $reason.
+run_one() {
+	local code=0
+	echo "underpass-test: begins $1" >/dev/kmsg
+	insmod "$module" || { reason="insmod failed" && return 1; }
+	unshare --pid --fork --kill-child --mount --mount-proc --net bash -c '
+		mount -t tmpfs tmpfs /run
+		mount -t tmpfs tmpfs /tmp
+		mount -t sysfs sysfs /sys
+		mount -t debugfs debugfs /sys/kernel/debug
+		ip link set lo up
+		exec timeout --kill-after=5 "$2" "$1" 2>&1
+	' in-guest "./$1" "$2" | sed 's/^/    /' || code=$?
+	if ! wait_for 20 grep -qx 0 /sys/module/underpass/refcnt; then
+		reason="exit code $code, and something still holds the module" && return 1
+	fi
+	rmmod underpass || { reason="exit code $code, and rmmod failed" && return 1; }
+	echo "underpass-test: ends $1, exit code $code" >/dev/kmsg
+	case $code in
+	0) ;;
+	124 | 137) reason="killed after its $2 s" && return 1 ;;
+	*) reason="exit code $code" && return 1 ;;
+	esac
+}
+
+echo "TAP version 14"
+echo "1..${#tests[@]}"
+n=0 failed=0
+for t in "${tests[@]}"; do
+	script=${t% *} limit=${t##* }
+	n=$((n + 1)) started=$SECONDS
+	echo "# Subtest: $script"
+	if run_one "$script" "$limit"; then
+		echo "ok $n - $script"
+	else
+		failed=1
+		echo "not ok $n - $script"
+		echo "# $script: $reason"
+		# With the module stuck no later script could tell anything.
+		[ ! -e /sys/module/underpass ] || { echo "Bail out! the module is still loaded" && exit 1; }
+	fi
+	echo "# $script took $((SECONDS - started)) of $limit s"
+done
+exit "$failed"

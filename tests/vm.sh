@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# vm.sh stock|debug [SCRIPT...]: runs the guest tests (all of vm-tests.txt, or those named) on
+# that kernel and judges the run by the four gates. Ends with `N passed, N failed`.
+# The guest's output and console stay in build/log/.
+
+. "$(dirname "$0")/../qemu/lib.sh"
+kernel=${1:-}
+case $kernel in
+stock) column=2 must=() ;;
+# No report would mean that nobody looked for leaks.
+debug) column=3 must=(--must "kmemleak report ends") ;;
+*) die "usage: vm.sh stock|debug [SCRIPT...] (not '$kernel')" ;;
+esac
+shift
+
+log=$TOP/build/log
+mkdir -p "$log"
+# All scripts' limits together, and the boot.
+seconds=$(awk -v c="$column" '!/^(#|$)/ { sum += $c } END { print sum + 180 }' "$TOP/tests/vm-tests.txt")
+code=0
+"$TOP/qemu/boot.sh" "$kernel" --project --memory 3072 --time "$seconds" --console "$log/$kernel-console.log" \
+	-- /payload/tests/in-guest.sh "$kernel" "$@" | tee "$log/$kernel-tap.log" || code=$?
+[ "$code" != 125 ] || code=
+"$TOP/tests/gates.py" --exit "$code" --output "$log/$kernel-tap.log" --console "$log/$kernel-console.log" \
+	--allowed-skips "$TOP/tests/allowed-skips.txt" "${must[@]}"
