@@ -342,12 +342,15 @@ impl Receiver {
         effect
     }
 
-    /// Stops a move before its end, because the router or the target says so.
-    pub fn park(&mut self) -> Result<u64, Refusal> {
-        let State::Moving { body, .. } = self.state else {
+    /// Stops a move before its end, because the router or the target says so. `lost` bytes
+    /// were taken from the socket and not noted by `take`, because no target got them.
+    pub fn park(&mut self, lost: u64) -> Result<u64, Refusal> {
+        let State::Moving { mut body, .. } = self.state else {
             return Err(Refusal::Idle);
         };
+        body.take(lost);
+        self.taken = body.taken();
         self.state = State::Parked(body);
-        Ok(body.taken())
+        Ok(self.taken)
     }
 }

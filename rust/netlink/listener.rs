@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Commands about listeners.
+
+use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
+use super::gen::HEAD_LIMIT_DEFAULT;
+use super::{check_owner, engine, refuse, reply, required, sender};
+use crate::queue::{Engine, Listener};
+use crate::sys::genl::{Attr, Do, List, Refusal, Request};
+use crate::sys::message::{Dump, Message};
+use crate::sys::netns::NetId;
+use crate::sys::sock::{FdError, Kind, Sock};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// What any adopted socket must be.
+pub fn usable(kind: &Kind, net: NetId) -> Result<(), FdError> {
+    if !kind.is_tcp {
+        return Err((EPROTONOSUPPORT, "not a TCP socket over IPv4 or IPv6"));
+    }
+    if kind.net != net {
+        return Err((EXDEV, "the socket belongs to another network namespace"));
+    }
+    if kind.has_ulp {
+        return Err((EOPNOTSUPP, "an upper layer protocol such as TLS is on the socket"));
+    }
+    if kind.taken {
+        return Err((EBUSY, "the socket is adopted already, or in a sockmap"));
+    }
+    Ok(())
+}
+
+fn listening(kind: &Kind, net: NetId) -> Result<(), FdError> {
+    usable(kind, net)?;
+    if kind.listening {
+        Ok(())
+    } else {
+        Err((EINVAL, "the socket does not listen"))
+    }
+}
+
+fn answer(request: &Request<'_>, cmd: u8, l: &Listener) -> Result<(), Refusal> {
+    let mut message = Message::reply(request, cmd, reply::SIZE)?;
+    reply::listener(message.writer(), l)?;
+    Ok(message.answer(request)?)
+}
+
+fn find(engine: &Engine, request: &Request<'_>, id: u32) -> Result<Arc<Listener>, Refusal> {
+    engine
+        .listener(id)
+        .filter(|l| l.router.net == request.net())
+        .ok_or_else(|| refuse!(ENOENT, listener::ID, "there is no listener {id}"))
+}
+
+pub struct Add;
+
+impl Do for Add {
+    const CMD: u8 = cmd::LISTENER_ADD;
+    const POLICY: &'static [Attr] = &LISTENER_ADD_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let router = sender(&engine, request)?;
+        let fd = required(request, listener::FD, "fd")?;
+        let limit = request.u32(listener::HEAD_LIMIT).unwrap_or(HEAD_LIMIT_DEFAULT);
+        let refused = |(errno, words): FdError| refuse!(errno, listener::FD, "fd {fd}: {words}");
+        let sock = Sock::from_fd(fd).map_err(refused)?;
+        listening(&sock.kind(), request.net()).map_err(refused)?;
+        let l = Listener::new(&engine, &router, sock, limit)?;
+        engine.add_listener(&l, |kind| listening(kind, request.net())).map_err(refused)?;
+        answer(request, Self::CMD, &l).inspect_err(|_| Listener::end(&l))
+    }
+}
+
+pub struct Del;
+
+impl Do for Del {
+    const CMD: u8 = cmd::LISTENER_DEL;
+    const POLICY: &'static [Attr] = &LISTENER_DEL_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let id = required(request, listener::ID, "id")?;
+        let l = find(&engine, request, id)?;
+        check_owner(request, &l.router, listener::ID, "listener", id)?;
+        Listener::end(&l);
+        Ok(())
+    }
+}
+
+pub struct Get;
+
+impl Do for Get {
+    const CMD: u8 = cmd::LISTENER_GET;
+    const POLICY: &'static [Attr] = &LISTENER_GET_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let id = required(request, listener::ID, "id")?;
+        answer(request, Self::CMD, &*find(&engine, request, id)?)
+    }
+}
+
+impl List for Get {
+    fn fill(dump: &mut Dump<'_>) -> Result {
+        let engine = crate::queue::ENGINE.get().ok_or(ENODEV)?;
+        while let Some(l) = engine.listener_after(*dump.last) {
+            if l.router.net == dump.net() {
+                dump.entry(cmd::LISTENER_GET, |out| reply::listener(out, &l))?;
+            }
+            *dump.last = l.id;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Commands about routers.
+
+use super::gen::{cmd, router, ROUTER_ATTACH_POLICY, ROUTER_DETACH_POLICY};
+use super::gen::{ROUTER_GET_POLICY, ROUTER_TAKEOVER_POLICY};
+use super::{engine, refuse, reply, required, sender};
+use crate::queue::{Router, Terms};
+use crate::sys::genl::{Attr, Do, List, Refusal, Request};
+use crate::sys::message::{Dump, Message};
+use kernel::prelude::*;
+
+fn terms(request: &Request<'_>) -> Terms {
+    Terms {
+        credit: request.u32(router::CREDIT),
+        grace: request.u32(router::GRACE),
+    }
+}
+
+fn answer(request: &Request<'_>, cmd: u8, r: &Router) -> Result<(), Refusal> {
+    let mut message = Message::reply(request, cmd, reply::SIZE)?;
+    reply::router(message.writer(), r)?;
+    Ok(message.answer(request)?)
+}
+
+fn not_yet(request: &Request<'_>, engine: &crate::queue::Engine) -> Result<(), Refusal> {
+    match engine.router_of(request.net(), request.portid()) {
+        Some(r) => Err(Refusal::new(
+            EEXIST,
+            format_args!("this socket is router {} already", r.id),
+        )),
+        None => Ok(()),
+    }
+}
+
+pub struct Attach;
+
+impl Do for Attach {
+    const CMD: u8 = cmd::ROUTER_ATTACH;
+    const POLICY: &'static [Attr] = &ROUTER_ATTACH_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        not_yet(request, &engine)?;
+        let r = engine.add_router(request.net(), request.portid(), terms(request))?;
+        answer(request, Self::CMD, &r).inspect_err(|_| engine.lose_owner(&r, Some(0)))
+    }
+}
+
+pub struct Detach;
+
+impl Do for Detach {
+    const CMD: u8 = cmd::ROUTER_DETACH;
+    const POLICY: &'static [Attr] = &ROUTER_DETACH_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let r = sender(&engine, request)?;
+        engine.lose_owner(&r, request.u32(router::GRACE));
+        Ok(())
+    }
+}
+
+pub struct Takeover;
+
+impl Do for Takeover {
+    const CMD: u8 = cmd::ROUTER_TAKEOVER;
+    const POLICY: &'static [Attr] = &ROUTER_TAKEOVER_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let id = required(request, router::ID, "id")?;
+        not_yet(request, &engine)?;
+        let r = find(&engine, request, id)?;
+        // The reply stands before the events that follow.
+        let before = r.port();
+        engine.take_over(&r, request.portid(), terms(request));
+        pr_info!("router {id} taken over by socket {} from {before}\n", r.port());
+        answer(request, Self::CMD, &r)
+    }
+}
+
+fn find(
+    engine: &crate::queue::Engine,
+    request: &Request<'_>,
+    id: u32,
+) -> Result<kernel::sync::Arc<Router>, Refusal> {
+    engine
+        .router(id)
+        .filter(|r| r.net == request.net())
+        .ok_or_else(|| refuse!(ENOENT, router::ID, "there is no router {id}"))
+}
+
+pub struct Get;
+
+impl Do for Get {
+    const CMD: u8 = cmd::ROUTER_GET;
+    const POLICY: &'static [Attr] = &ROUTER_GET_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let id = required(request, router::ID, "id")?;
+        answer(request, Self::CMD, &*find(&engine, request, id)?)
+    }
+}
+
+impl List for Get {
+    fn fill(dump: &mut Dump<'_>) -> Result {
+        let engine = crate::queue::ENGINE.get().ok_or(ENODEV)?;
+        while let Some(r) = engine.router_after(*dump.last) {
+            if r.net == dump.net() {
+                dump.entry(cmd::ROUTER_GET, |out| reply::router(out, &r))?;
+            }
+            *dump.last = r.id;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The counters of a network namespace.
+
+use super::engine;
+use super::gen::{cmd, stats};
+use super::reply::SIZE;
+use crate::sys::genl::{Attr, Do, Refusal, Request};
+use crate::sys::message::Message;
+
+pub struct Get;
+
+impl Do for Get {
+    const CMD: u8 = cmd::STATS_GET;
+    const POLICY: &'static [Attr] = &[];
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let s = engine.stats(request.net())?;
+        let mut message = Message::reply(request, Self::CMD, SIZE)?;
+        let out = message.writer();
+        for (attr, count) in [
+            (stats::ACCEPTED, &s.accepted),
+            (stats::ADDED, &s.added),
+            (stats::HEADS, &s.heads),
+            (stats::FORWARDS, &s.forwards),
+            (stats::FRONT_TO_BACK, &s.front_to_back),
+            (stats::BACK_TO_FRONT, &s.back_to_front),
+            (stats::DISCARDED, &s.discarded),
+            (stats::OVERFLOWS, &s.overflows),
+            (stats::REFUSED, &s.refused),
+        ] {
+            out.uint(attr, count.get())?;
+        }
+        out.u32(stats::QUEUES, engine.queue_count(request.net()))?;
+        Ok(message.answer(request)?)
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The end of a queue: what it lets go of, in which order.
+//!
+//! Invariants: `end` is final, and safe to call at any moment and more than once. A queue
+//! that was ended holds no move, is nobody's target, and gets no more commands. The last
+//! references are dropped by the engine's reaper, after an RCU grace period.
+
+use super::output::Flush;
+use super::queue::Life;
+use super::{Inner, Queue};
+use crate::framing::{Ending, Side, State};
+use crate::sys::clock;
+use crate::sys::hook::{self, Endpoint};
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::lock::mutex::MutexGuard;
+use kernel::sync::Arc;
+
+/// How long data that was accepted may take to go out, in milliseconds.
+const FLUSH_MS: u64 = 30_000;
+/// How long a body of a router that is gone may stand still, in milliseconds.
+const STALL_MS: u64 = 60_000;
+/// Bytes that one run of a drain reads.
+const DRAIN_BUDGET: u64 = 1 << 20;
+/// Bytes and milliseconds of a drain that the kernel starts itself.
+const ORPHAN_DRAIN: (u64, u64) = (1 << 20, 5_000);
+
+/// What a client gets whose request found no router within its grace time.
+const NO_ROUTER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Length: 0\r\n\
+    Connection: close\r\n\
+    Proxy-Status: underpass; error=proxy_internal_error; details=\"no router\"\r\n\r\n";
+
+/// In which way to end.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// Data out, then FIN (a reset where bytes are unread).
+    Close,
+    /// Reset, now.
+    Abort,
+    /// Data out, FIN, then read and discard so much for so long (milliseconds).
+    Drain(u64, u64),
+}
+
+/// Ends a queue. Its id is no longer open to commands when this returns.
+pub fn end(this: &Arc<Queue>, how: How) {
+    let mut inner = this.inner.lock();
+    if inner.life != Life::Open {
+        return;
+    }
+    this.settle_credit(&mut inner);
+    let (left, ms) = match how {
+        How::Drain(bytes, ms) => (Some(bytes), ms),
+        How::Close | How::Abort => (None, FLUSH_MS),
+    };
+    // A body that was on its way from here: its target must not take it for whole.
+    if let Some(moving) = inner.moving.take() {
+        if let Some(target) = moving.target {
+            target.out.lock().writer = None;
+            target.sock().abort();
+        }
+    }
+    inner.pending = Default::default();
+    inner.life = Life::Draining {
+        left,
+        deadline: clock::now_ms().saturating_add(ms),
+    };
+    this.wake_in(ms);
+    // A body on its way to here: its source hears of it as of a broken target.
+    let mut out = this.out.lock();
+    out.close();
+    let writer = out.writer.take();
+    if writer.is_some() {
+        out.set_broken(kernel::bindings::ECONNABORTED);
+    }
+    drop(out);
+    if matches!(how, How::Abort) {
+        this.sock().abort();
+        gone(this, inner);
+    } else {
+        drain_step(this, inner);
+    }
+    if let Some(writer) = writer {
+        Queue::kick(writer.as_arc_borrow());
+    }
+}
+
+/// Goes on with ending; `inner` is of `this`.
+pub(super) fn drain_step(this: &Arc<Queue>, inner: MutexGuard<'_, Inner>) {
+    let Life::Draining { left, deadline } = inner.life else {
+        return;
+    };
+    let late = clock::now_ms() >= deadline;
+    let mut inner = inner;
+    let flushed = {
+        let mut out = this.out.lock();
+        if left.is_some() {
+            out.want_fin();
+        }
+        out.flush(this.sock())
+    };
+    // Nothing more to read for, once all is out.
+    let mut enough = left.is_none_or(|left| left == 0);
+    if let Some(left) = left.filter(|&left| left > 0) {
+        let n = this.sock().discard(left.min(DRAIN_BUDGET));
+        this.router.stats.discarded.add(n);
+        let left = left.saturating_sub(n);
+        inner.life = Life::Draining {
+            left: Some(left),
+            deadline,
+        };
+        let readable = this.sock().readable();
+        enough = left == 0 || (readable.bytes == 0 && (readable.fin || readable.closed));
+        if readable.bytes > 0 && left > 0 {
+            Queue::kick(this.as_arc_borrow());
+        }
+    }
+    let over = match flushed {
+        Flush::Broken(_) => true,
+        Flush::Empty => enough || late,
+        Flush::Blocked | Flush::Starved => late,
+    };
+    if over {
+        gone(this, inner);
+    }
+}
+
+/// Lets go of everything. `inner` is of `this`.
+fn gone(this: &Arc<Queue>, mut inner: MutexGuard<'_, Inner>) {
+    inner.life = Life::Gone;
+    drop(inner);
+    this.due.store(0, Relaxed);
+    this.router.forget(this);
+    let retired = hook::release(this);
+    // FIN now; the socket itself is released with the last reference.
+    this.sock().shutdown_both();
+    this.engine.remove_queue(this);
+    if let Some(retired) = retired {
+        this.engine.bury(retired);
+    }
+}
+
+/// Whether a queue of an expired router has nothing left to wait for.
+pub(super) fn orphaned(this: &Arc<Queue>, inner: &mut Inner) -> bool {
+    let stale = clock::now_ms().saturating_sub(this.moved_at.load(Relaxed)) >= STALL_MS;
+    match inner.rx.state() {
+        State::Moving { .. } => stale,
+        _ => match &this.out.lock().writer {
+            Some(writer) => {
+                clock::now_ms().saturating_sub(writer.moved_at.load(Relaxed)) >= STALL_MS
+            }
+            None => true,
+        },
+    }
+}
+
+/// Ends a queue whose router did not come back.
+pub(super) fn end_orphan(this: &Arc<Queue>) {
+    let waits = {
+        let inner = this.inner.lock();
+        this.side == Side::Front && matches!(inner.rx.state(), State::Ready { .. })
+    };
+    if waits {
+        let mut out = this.out.lock();
+        if out.reserve(NO_ROUTER.len()).is_ok() {
+            // Room was reserved.
+            let _ = out.push(NO_ROUTER);
+        }
+        drop(out);
+        end(this, How::Drain(ORPHAN_DRAIN.0, ORPHAN_DRAIN.1));
+    } else {
+        end(this, How::Close);
+    }
+}
+
+/// The router takes a forward back. Says how much was taken.
+pub fn cancel(this: &Arc<Queue>, inner: &mut Inner) -> u64 {
+    this.park(inner, Ending::Cancelled);
+    // The reply tells; an event would tell it twice.
+    inner.pending.done = None;
+    inner.rx.taken()
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+//! All objects, the work queue that serves them, and the clock.
+//!
+//! Invariants: the tables hold exactly the routers, listeners and queues that exist; ids are
+//! not used twice at the same time. The clock ticks only while there is something to
+//! wait for, and does nothing itself but wake work items.
+
+use super::{Listener, Queue, Router, Stats, Terms};
+use crate::sys::global::Global;
+use crate::sys::hook::{self, Retired};
+use crate::sys::netns::{NetId, Namespaces};
+use crate::sys::owner::Owners;
+use crate::sys::sock::{FdError, Kind};
+use crate::sys::workqueue::Workqueue;
+use crate::sys::clock;
+use kernel::prelude::*;
+use kernel::rbtree::RBTree;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::time::{msecs_to_jiffies, Jiffies};
+use kernel::workqueue::{
+    impl_has_delayed_work, impl_has_work, new_delayed_work, new_work, DelayedWork, Work, WorkItem,
+};
+
+/// How often the clock looks, in milliseconds.
+const TICK_MS: u32 = 100;
+
+/// The engine, between module init and exit.
+pub static ENGINE: Global<Engine> = Global::new();
+
+struct Tables {
+    queues: RBTree<u32, Arc<Queue>>,
+    listeners: RBTree<u32, Arc<Listener>>,
+    routers: RBTree<u32, Arc<Router>>,
+    stats: RBTree<NetId, Arc<Stats>>,
+}
+
+/// See the file's head.
+#[pin_data]
+pub struct Engine {
+    /// Serves all work items of the module.
+    pub wq: Workqueue,
+    last_id: Atomic<u32>,
+    stopping: Atomic<u32>,
+    #[pin]
+    tables: Mutex<Tables>,
+    #[pin]
+    graves: Mutex<KVec<Retired<Queue>>>,
+    #[pin]
+    reaper: Work<Engine, 1>,
+    #[pin]
+    clock: DelayedWork<Engine, 0>,
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self, 0> for Engine { self.clock }
+}
+impl_has_work! {
+    impl HasWork<Self, 1> for Engine { self.reaper }
+}
+
+impl Engine {
+    /// An engine without objects.
+    pub fn new() -> Result<Arc<Self>> {
+        let tables = Tables {
+            queues: RBTree::new(),
+            listeners: RBTree::new(),
+            routers: RBTree::new(),
+            stats: RBTree::new(),
+        };
+        let wq = Workqueue::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                wq,
+                last_id: Atomic::new(0),
+                stopping: Atomic::new(0),
+                tables <- new_mutex!(tables, "underpass_tables"),
+                graves <- new_mutex!(KVec::new(), "underpass_graves"),
+                reaper <- new_work!("underpass_reaper"),
+                clock <- new_delayed_work!("underpass_clock"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Ends the clock and waits for all work. Module exit: there are no queues or listeners,
+    /// since each holds the module.
+    pub fn stop(this: &Arc<Self>) {
+        this.stopping.store(1, Relaxed);
+        Workqueue::flush_delayed(this);
+        // The reaper may be woken by what runs first.
+        this.wq.flush();
+        this.wq.flush();
+    }
+
+    /// A number for a new object.
+    pub fn next_id(&self) -> u32 {
+        loop {
+            let id = self.last_id.fetch_add(1, Relaxed).wrapping_add(1);
+            // After 2^32 objects an old one may still have its number.
+            if id != 0 && self.queue(id).is_none() && self.listener(id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    fn arm(self: &Arc<Self>) {
+        let delay: Jiffies = msecs_to_jiffies(TICK_MS);
+        // Armed already is fine.
+        let _ = self.wq.queue().enqueue_delayed::<Arc<Self>, 0>(self.clone(), delay);
+    }
+
+    /// The counters of a namespace.
+    pub fn stats(&self, net: NetId) -> Result<Arc<Stats>> {
+        let mut tables = self.tables.lock();
+        if let Some(stats) = tables.stats.get(&net) {
+            return Ok(stats.clone());
+        }
+        let stats = Arc::new(Stats::new(), GFP_KERNEL)?;
+        tables.stats.try_create_and_insert(net, stats.clone(), GFP_KERNEL)?;
+        Ok(stats)
+    }
+
+    /// The router whose socket is `port` of `net`.
+    pub fn router_of(&self, net: NetId, port: u32) -> Option<Arc<Router>> {
+        let tables = self.tables.lock();
+        let found = tables.routers.values().find(|r| r.net == net && r.port() == port);
+        found.cloned()
+    }
+
+    /// A router by number.
+    pub fn router(&self, id: u32) -> Option<Arc<Router>> {
+        self.tables.lock().routers.get(&id).cloned()
+    }
+
+    /// A listener by number.
+    pub fn listener(&self, id: u32) -> Option<Arc<Listener>> {
+        self.tables.lock().listeners.get(&id).cloned()
+    }
+
+    /// A queue by number.
+    pub fn queue(&self, id: u32) -> Option<Arc<Queue>> {
+        self.tables.lock().queues.get(&id).cloned()
+    }
+
+    /// The first router after number `last`.
+    pub fn router_after(&self, last: u32) -> Option<Arc<Router>> {
+        after(&self.tables.lock().routers, last)
+    }
+
+    /// The first listener after number `last`.
+    pub fn listener_after(&self, last: u32) -> Option<Arc<Listener>> {
+        after(&self.tables.lock().listeners, last)
+    }
+
+    /// The first queue after number `last`.
+    pub fn queue_after(&self, last: u32) -> Option<Arc<Queue>> {
+        after(&self.tables.lock().queues, last)
+    }
+
+    /// How many queues `net` has.
+    pub fn queue_count(&self, net: NetId) -> u32 {
+        let tables = self.tables.lock();
+        tables.routers.values().filter(|r| r.net == net).fold(0u32, |sum, r| {
+            sum.saturating_add(r.queues.load(Relaxed))
+        })
+    }
+
+    /// Makes a router for socket `port`.
+    pub fn add_router(self: &Arc<Self>, net: NetId, port: u32, terms: Terms) -> Result<Arc<Router>> {
+        let stats = self.stats(net)?;
+        let router = Router::new(self.next_id(), net, port, terms, stats)?;
+        let mut tables = self.tables.lock();
+        tables.routers.try_create_and_insert(router.id, router.clone(), GFP_KERNEL)?;
+        Ok(router)
+    }
+
+    /// Puts a queue in the table and adopts its socket if `fits` allows it.
+    pub fn add_queue(
+        self: &Arc<Self>,
+        queue: &Arc<Queue>,
+        fits: impl FnOnce(&Kind) -> Result<(), FdError>,
+    ) -> Result<(), FdError> {
+        const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
+        let mut tables = self.tables.lock();
+        let inserted = tables.queues.try_create_and_insert(queue.id, queue.clone(), GFP_KERNEL);
+        drop(tables);
+        inserted.map_err(|_| NO_MEMORY)?;
+        queue.router.queues.add(1, Relaxed);
+        self.arm();
+        hook::adopt(queue, fits).inspect_err(|_| self.remove_queue(queue))
+    }
+
+    /// Puts a listener in the table and adopts its socket if `fits` allows it.
+    pub fn add_listener(
+        self: &Arc<Self>,
+        listener: &Arc<Listener>,
+        fits: impl FnOnce(&Kind) -> Result<(), FdError>,
+    ) -> Result<(), FdError> {
+        const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
+        let (id, value) = (listener.id, listener.clone());
+        let mut tables = self.tables.lock();
+        let inserted = tables.listeners.try_create_and_insert(id, value, GFP_KERNEL);
+        drop(tables);
+        inserted.map_err(|_| NO_MEMORY)?;
+        listener.router.listeners.add(1, Relaxed);
+        self.arm();
+        hook::adopt(listener, fits).inspect_err(|_| {
+            self.remove_listener(listener);
+        })
+    }
+
+    /// Takes a queue out of the table.
+    pub(super) fn remove_queue(&self, queue: &Arc<Queue>) {
+        let found = self.tables.lock().queues.remove(&queue.id);
+        if found.is_some() {
+            queue.router.queues.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Takes a listener out of the table; false if it was not there.
+    pub(super) fn remove_listener(&self, listener: &Arc<Listener>) -> bool {
+        let found = self.tables.lock().listeners.remove(&listener.id);
+        if found.is_some() {
+            listener.router.listeners.fetch_sub(1, Relaxed);
+        }
+        found.is_some()
+    }
+
+    /// Drops `retired` once no callback can see it.
+    pub(super) fn bury(self: &Arc<Self>, retired: Retired<Queue>) {
+        // Without memory for the list it is dropped here, which waits for a grace period.
+        if self.graves.lock().push(retired, GFP_KERNEL).is_ok() {
+            let _ = self.wq.queue().enqueue::<Arc<Self>, 1>(self.clone());
+        }
+    }
+
+    /// The owner's socket is gone: its objects live on for the grace time.
+    pub fn lose_owner(self: &Arc<Self>, router: &Arc<Router>, grace: Option<u32>) {
+        router.lose_owner(grace);
+        self.drop_if_empty(router);
+        self.arm();
+    }
+
+    /// Socket `port` owns `router` from now on.
+    pub fn take_over(self: &Arc<Self>, router: &Arc<Router>, port: u32, terms: Terms) {
+        router.new_owner(port, terms);
+        let mut last = 0;
+        while let Some(queue) = self.queue_after(last) {
+            last = queue.id;
+            if Arc::ptr_eq(&queue.router, router) {
+                queue.offer_again();
+            }
+        }
+        self.arm();
+    }
+
+    /// A router without owner, listeners and queues is only a memory, of no use.
+    fn drop_if_empty(&self, router: &Arc<Router>) {
+        let mut tables = self.tables.lock();
+        let empty = router.port() == 0
+            && router.queues.load(Relaxed) == 0
+            && router.listeners.load(Relaxed) == 0;
+        let dropped = if empty {
+            tables.routers.remove(&router.id)
+        } else {
+            None
+        };
+        drop(tables);
+        drop(dropped);
+    }
+
+    /// Ends what the routers left that did not come back in time.
+    fn expire(self: &Arc<Self>) {
+        let mut last = 0;
+        while let Some(router) = self.router_after(last) {
+            last = router.id;
+            if router.expired() {
+                self.end_listeners(&router);
+            }
+            self.drop_if_empty(&router);
+        }
+    }
+
+    fn end_listeners(&self, router: &Arc<Router>) {
+        let mut last = 0;
+        while let Some(listener) = self.listener_after(last) {
+            last = listener.id;
+            if Arc::ptr_eq(&listener.router, router) {
+                Listener::end(&listener);
+            }
+        }
+    }
+
+    /// Wakes what is due; says whether there is anything to wait for at all.
+    fn wake_due(&self) -> bool {
+        let now = clock::now_ms();
+        let tables = self.tables.lock();
+        for queue in tables.queues.values() {
+            let due = queue.due.load(Relaxed);
+            if due != 0 && due <= now {
+                queue.due.store(0, Relaxed);
+                Queue::kick(queue.as_arc_borrow());
+            } else if queue.router.expired() {
+                Queue::kick(queue.as_arc_borrow());
+            }
+        }
+        for listener in tables.listeners.values() {
+            // What memory or the limit of orphans stopped.
+            Listener::kick(listener.as_arc_borrow());
+        }
+        let lonely = tables.routers.values().any(|r| r.port() == 0);
+        lonely || !tables.queues.is_empty() || !tables.listeners.is_empty()
+    }
+}
+
+fn after<T>(tree: &RBTree<u32, Arc<T>>, last: u32) -> Option<Arc<T>> {
+    let cursor = tree.cursor_lower_bound(&last.checked_add(1)?)?;
+    Some(cursor.current().1.clone())
+}
+
+impl WorkItem<0> for Engine {
+    type Pointer = Arc<Self>;
+
+    /// The clock.
+    fn run(this: Arc<Self>) {
+        this.expire();
+        if this.wake_due() && this.stopping.load(Relaxed) == 0 {
+            this.arm();
+        }
+    }
+}
+
+impl WorkItem<1> for Engine {
+    type Pointer = Arc<Self>;
+
+    /// The reaper.
+    fn run(this: Arc<Self>) {
+        let many = core::mem::replace(&mut *this.graves.lock(), KVec::new());
+        Retired::drop_all(many);
+    }
+}
+
+impl Owners for Engine {
+    fn gone(net: NetId, portid: u32) {
+        if let Some(engine) = ENGINE.get() {
+            if let Some(router) = engine.router_of(net, portid) {
+                engine.lose_owner(&router, None);
+            }
+        }
+    }
+}
+
+impl Namespaces for Engine {
+    fn gone(net: NetId) {
+        let Some(engine) = ENGINE.get() else {
+            return;
+        };
+        // A socket holds its namespace, so no queue or listener can be left here.
+        let mut last = 0;
+        while let Some(router) = engine.router_after(last) {
+            last = router.id;
+            if router.net == net {
+                router.lose_owner(None);
+                engine.drop_if_empty(&router);
+            }
+        }
+        let stats = engine.tables.lock().stats.remove(&net);
+        drop(stats);
+    }
+}

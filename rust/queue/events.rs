@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Tells the router: done, head, closed, in this order.
+//!
+//! Invariant: what was not delivered stays pending, so nothing lives only in an event. A
+//! queue that could not deliver waits at its router, and is woken by credit, by any
+//! message of the router, or by the clock.
+
+use super::{Inner, Queue};
+use crate::framing::State;
+use crate::netlink::event;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// How soon the clock tries again, in milliseconds.
+const AGAIN_MS: u64 = 200;
+
+impl Queue {
+    /// Delivers what is pending, as far as it goes.
+    pub(super) fn deliver(self: &Arc<Self>, inner: &mut Inner) {
+        if let Some(done) = inner.pending.done {
+            if !self.sent(event::done(self, &done)) {
+                return;
+            }
+            inner.pending.done = None;
+        }
+        if inner.pending.head {
+            if let State::Ready { len, over_limit } = inner.rx.state() {
+                if !self.router.take_credit() {
+                    return self.wait();
+                }
+                if !self.sent(event::head(self, inner, len, over_limit)) {
+                    return self.router.cancel_credit();
+                }
+                inner.credited = true;
+                inner.known = true;
+                self.router.stats.heads.add(1);
+            }
+            inner.pending.head = false;
+        }
+        if inner.pending.closed && self.sent(event::closed(self, inner)) {
+            inner.pending.closed = false;
+        }
+    }
+
+    /// Whether an event was delivered; if not, the queue waits.
+    fn sent(self: &Arc<Self>, result: Result) -> bool {
+        match result {
+            Ok(()) => return true,
+            Err(e) if e == EAGAIN => self.router.note_overflow(),
+            // No memory, or no owner: the clock, or the next owner, brings it back.
+            Err(_) => {}
+        }
+        self.wait();
+        false
+    }
+
+    fn wait(self: &Arc<Self>) {
+        if self.router.port() == 0 {
+            return;
+        }
+        // Without memory for a place it is left to the clock.
+        let _ = self.router.wait(self);
+        self.wake_in(AGAIN_MS);
+    }
+
+    /// Everything unanswered is told again, to a new owner.
+    pub(super) fn offer_again(self: &Arc<Self>) {
+        let mut inner = self.inner.lock();
+        inner.credited = false;
+        inner.rx.renew();
+        match inner.rx.state() {
+            State::Ready { .. } => inner.pending.head = true,
+            State::Ended(_) => inner.pending.closed = true,
+            _ => {}
+        }
+        drop(inner);
+        Queue::kick(self.as_arc_borrow());
+    }
+}

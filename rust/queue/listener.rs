@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A listening socket whose connections become front queues.
+//!
+//! Invariant: children inherit the listener's callbacks, so each gets the original ones back
+//! before anything else, also those that were waiting when the listener was released.
+
+use super::{Engine, Queue, Router};
+use crate::framing::Side;
+use crate::sys::hook::{self, Endpoint, Saved, Wake};
+use crate::sys::sock::{Addr, Sock};
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{Arc, ArcBorrow};
+use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
+
+/// Connections that one run accepts before it lets other work run.
+const BATCH: u32 = 64;
+
+/// A listener.
+#[pin_data]
+pub struct Listener {
+    /// Its number, never zero.
+    pub id: u32,
+    /// Most bytes of a head on its queues.
+    pub head_limit: u32,
+    /// Where it listens.
+    pub local: Addr,
+    /// The owner.
+    pub router: Arc<Router>,
+    /// Connections accepted.
+    pub accepted: Atomic<u64>,
+    engine: Arc<Engine>,
+    sock: Sock,
+    saved: Saved,
+    #[pin]
+    work: Work<Listener>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Listener { self.work }
+}
+
+impl Listener {
+    /// A listener on `sock`, neither adopted nor in the table.
+    pub fn new(
+        engine: &Arc<Engine>,
+        router: &Arc<Router>,
+        sock: Sock,
+        head_limit: u32,
+    ) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                id: engine.next_id(),
+                head_limit,
+                local: sock.local(),
+                router: router.clone(),
+                accepted: Atomic::new(0),
+                engine: engine.clone(),
+                sock,
+                saved: Saved::new(),
+                work <- new_work!("underpass_listener"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Lets the work item accept. Any context.
+    pub fn kick(this: ArcBorrow<'_, Self>) {
+        let _ = this.engine.wq.queue().enqueue::<Arc<Self>, 0>(this.into());
+    }
+
+    /// Accepts up to `most` connections; says whether more may be there.
+    fn accept(&self, most: u32) -> bool {
+        for _ in 0..most {
+            if !self.router.may_accept() {
+                return false;
+            }
+            match self.sock.accept() {
+                Ok(Some(child)) => self.adopt(child),
+                // Nothing there, or no memory: the clock tries again.
+                Ok(None) => return false,
+                // A client that gave up while it waited.
+                Err(e) if e == ECONNABORTED => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn adopt(&self, child: Sock) {
+        hook::restore_child(self, &child);
+        self.accepted.add(1, Relaxed);
+        self.router.stats.accepted.add(1);
+        let limit = self.head_limit;
+        let result = Queue::new(&self.engine, &self.router, child, Side::Front, self.id, limit)
+            .and_then(|queue| self.engine.add_queue(&queue, |_| Ok(())).map_err(|e| e.0));
+        if result.is_err() {
+            self.router.stats.refused.add(1);
+        }
+    }
+
+    /// Stops listening. Connections that wait to be accepted still are.
+    pub fn end(this: &Arc<Self>) {
+        if !this.engine.remove_listener(this) {
+            return;
+        }
+        // Its drop waits until no callback runs; from then on no child can inherit ours.
+        drop(hook::release(this));
+        while this.accept(BATCH) {}
+    }
+}
+
+impl Endpoint for Listener {
+    fn sock(&self) -> &Sock {
+        &self.sock
+    }
+
+    fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
+    fn wake(this: ArcBorrow<'_, Self>, what: Wake) {
+        if what == Wake::Read {
+            Self::kick(this);
+        }
+    }
+}
+
+impl WorkItem for Listener {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        if this.accept(BATCH) {
+            Self::kick(this.as_arc_borrow());
+        }
+    }
+}

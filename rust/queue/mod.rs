@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Listeners, queues and their owners: the objects of the module, and what moves bytes.
+//!
+//! # Locks, in the order in which they are taken
+//!
+//! 1. `Queue::inner`, of one queue at a time: what it receives and where that goes.
+//! 2. `Queue::out`, of one queue at a time: what is sent to its peer. A move from S to T
+//!    holds `S.inner` and `T.out`; the opposite move `T.inner` and `S.out`: no cycle,
+//!    because nobody takes an `inner` while holding an `out`.
+//! 3. `Engine::tables`, then `Router::state`; and `Engine::graves`, alone. Under these nothing
+//!    but memory is waited for.
+//! 4. a socket lock, within one function of `sys::sock`, never two. Nothing is locked inside.
+//!
+//! Callbacks (`hook::Endpoint::wake`) take none of these: they set a flag and enqueue the
+//! work item of their queue, which does everything in process context.
+//!
+//! # Life
+//!
+//! A queue is referenced by the table, by its socket's `sk_user_data`, by a pending work item, and
+//! by a move from or to it. `close::end` takes all of these back. A socket holds a
+//! reference of the module, so the module cannot be unloaded while there is a queue.
+
+
+mod close;
+mod engine;
+mod events;
+mod listener;
+mod output;
+mod pump;
+mod queue;
+mod router;
+mod stats;
+
+pub use self::close::{cancel, end as close, How};
+pub use self::engine::{Engine, ENGINE};
+pub use self::listener::Listener;
+pub use self::output::Output;
+pub use self::queue::{Done, Inner, Life, Move, Queue};
+pub use self::router::{Router, Terms};
+pub use self::stats::Stats;

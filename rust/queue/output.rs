@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What is sent to a queue's peer: data of the router first, then the body that is moved in.
+//!
+//! Invariants: one writer at a time, so that bytes of two sources never mix; `data` waits
+//! within `SEND_LIMIT`; a FIN goes out once, after all data.
+
+use super::Queue;
+use crate::netlink::gen::SEND_LIMIT;
+use crate::sys::sock::{SendError, Sock};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// How far the waiting data got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// Nothing waits.
+    Empty,
+    /// The peer does not take it now; `Wake::Write` will come.
+    Blocked,
+    /// No memory now and no event to come: try again later.
+    Starved,
+    /// The connection cannot send (an errno, positive).
+    Broken(u32),
+}
+
+/// The sending half of a queue, under `Queue::out`.
+pub struct Output {
+    data: KVec<u8>,
+    gone: usize,
+    fin_wanted: bool,
+    fin_sent: bool,
+    broken: Option<u32>,
+    closing: bool,
+    /// The queue whose body is moved in.
+    pub writer: Option<Arc<Queue>>,
+    /// Body bytes that the current or last forward put in.
+    pub sent: u64,
+}
+
+impl Output {
+    pub(super) const fn new() -> Self {
+        Self {
+            data: KVec::new(),
+            gone: 0,
+            fin_wanted: false,
+            fin_sent: false,
+            broken: None,
+            closing: false,
+            writer: None,
+            sent: 0,
+        }
+    }
+
+    /// Bytes of data that wait.
+    pub fn unsent(&self) -> u32 {
+        u32::try_from(self.data.len().saturating_sub(self.gone)).unwrap_or(u32::MAX)
+    }
+
+    /// Why nothing new can be sent (an errno, positive).
+    pub fn broken(&self) -> Option<u32> {
+        let eof = (self.fin_wanted || self.closing).then_some(kernel::bindings::EPIPE);
+        self.broken.or(eof)
+    }
+
+    /// What waits still goes out, and nothing after it.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Nothing can be sent from now on.
+    pub fn set_broken(&mut self, errno: u32) {
+        self.broken.get_or_insert(errno);
+    }
+
+    /// Whether `n` more bytes of data may wait.
+    pub fn has_room(&self, n: usize) -> bool {
+        (self.unsent() as usize).saturating_add(n) <= SEND_LIMIT as usize
+    }
+
+    /// Makes room for `n` more bytes, so that `push` cannot fail.
+    pub fn reserve(&mut self, n: usize) -> Result {
+        if self.gone == self.data.len() {
+            self.data.clear();
+            self.gone = 0;
+        }
+        Ok(self.data.reserve(n, GFP_KERNEL)?)
+    }
+
+    /// Adds data, after `reserve`.
+    pub fn push(&mut self, bytes: &[u8]) -> Result {
+        Ok(self.data.extend_from_slice(bytes, GFP_KERNEL)?)
+    }
+
+    /// Sends FIN once all data is out.
+    pub fn want_fin(&mut self) {
+        self.fin_wanted = true;
+    }
+
+    /// Sends what fits.
+    pub fn flush(&mut self, sock: &Sock) -> Flush {
+        if let Some(errno) = self.broken {
+            return Flush::Broken(errno);
+        }
+        let mut tried = false;
+        while let Some(rest) = self.data.get(self.gone..).filter(|r| !r.is_empty()) {
+            match sock.send(rest) {
+                Ok(n) => self.gone = self.gone.saturating_add(n),
+                // Room may have come between the refusal and the wish to be told of it.
+                Err(SendError::Blocked) if sock.want_write() => {
+                    if tried {
+                        return Flush::Starved;
+                    }
+                    tried = true;
+                }
+                Err(SendError::Blocked) => return Flush::Blocked,
+                Err(SendError::Broken(errno)) => {
+                    self.broken = Some(errno);
+                    return Flush::Broken(errno);
+                }
+            }
+        }
+        if self.gone > 0 {
+            self.data = KVec::new();
+            self.gone = 0;
+        }
+        if self.fin_wanted && !self.fin_sent {
+            self.fin_sent = true;
+            sock.shutdown_send();
+        }
+        Flush::Empty
+    }
+}

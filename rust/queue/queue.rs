@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A queue: the kernel's end of one TCP connection.
+//!
+//! Invariants: `inner` and `out` are guarded by their locks, in the order of `mod.rs`; all other
+//! fields never change, or are atomic hints. A queue in the engine's table is adopted by
+//! its socket; one whose life is `Gone` is in neither.
+
+use super::output::Output;
+use super::{Engine, Router};
+use crate::framing::{Ending, Framing, Receiver, Side};
+use crate::sys::hook::{Endpoint, Saved, Wake};
+use crate::sys::pages::Pages;
+use crate::sys::sock::{Addr, Sock};
+use crate::sys::clock;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Full, Relaxed};
+use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
+use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
+
+/// Whether the router still has a say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It has.
+    Open,
+    /// It has not; the last bytes go out.
+    Draining {
+        /// Bytes that may still be read and thrown away; none: do not wait for the peer.
+        left: Option<u64>,
+        /// When to close anyway, in milliseconds.
+        deadline: u64,
+    },
+    /// Nothing is left of it but references.
+    Gone,
+}
+
+/// A body on its way.
+pub struct Move {
+    /// Where to; none: thrown away.
+    pub target: Option<Arc<Queue>>,
+    /// As commanded.
+    pub framing: Framing,
+    /// Taken from this queue and not yet given to the target.
+    pub pages: Pages,
+}
+
+/// How the last forward ended, until the router was told.
+#[derive(Clone, Copy)]
+pub struct Done {
+    /// The target's id; zero: discarded.
+    pub to: u32,
+    /// How.
+    pub ending: Ending,
+    /// Body bytes taken.
+    pub taken: u64,
+    /// The head it belongs to.
+    pub generation: u32,
+}
+
+/// Events that the router has not got yet.
+#[derive(Default)]
+pub struct Pending {
+    /// A forward ended.
+    pub done: Option<Done>,
+    /// A head is ready.
+    pub head: bool,
+    /// Nothing more will be received.
+    pub closed: bool,
+}
+
+/// The receiving half, under `Queue::inner`.
+pub struct Inner {
+    /// Heads and bodies.
+    pub rx: Receiver,
+    /// The body that is being moved; present exactly while `rx` is moving.
+    pub moving: Option<Move>,
+    /// What the router has to hear.
+    pub pending: Pending,
+    /// How the last forward ended.
+    pub last: Option<Ending>,
+    /// The current head was sent up, so it holds credit.
+    pub credited: bool,
+    /// The router heard of this queue.
+    pub known: bool,
+    /// Whether the router has a say.
+    pub life: Life,
+}
+
+/// A queue.
+#[pin_data]
+pub struct Queue {
+    /// Its number, never zero.
+    pub id: u32,
+    /// Towards whom.
+    pub side: Side,
+    /// The listener that accepted it, or zero.
+    pub listener: u32,
+    /// Most bytes of a head.
+    pub head_limit: u32,
+    /// The peer's address.
+    pub peer: Addr,
+    /// The local address.
+    pub local: Addr,
+    /// The owner.
+    pub router: Arc<Router>,
+    /// The engine it runs on.
+    pub engine: Arc<Engine>,
+    sock: Sock,
+    saved: Saved,
+    read_wake: Atomic<u32>,
+    write_wake: Atomic<u32>,
+    errno: Atomic<u32>,
+    /// Its place among the router's waiting, or zero; changed under `Router::state`.
+    pub(super) place: Atomic<u64>,
+    /// When the clock should wake it, in milliseconds, or zero.
+    pub(super) due: Atomic<u64>,
+    /// When a body byte last moved from here, in milliseconds.
+    pub(super) moved_at: Atomic<u64>,
+    /// Body bytes taken from here.
+    pub rx_bytes: Atomic<u64>,
+    /// Body bytes put in here.
+    pub tx_bytes: Atomic<u64>,
+    #[pin]
+    work: Work<Queue>,
+    /// The receiving half.
+    #[pin]
+    pub inner: Mutex<Inner>,
+    /// The sending half.
+    #[pin]
+    pub out: Mutex<Output>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Queue { self.work }
+}
+
+impl Queue {
+    /// A queue on `sock`, neither adopted nor in the table.
+    pub fn new(
+        engine: &Arc<Engine>,
+        router: &Arc<Router>,
+        sock: Sock,
+        side: Side,
+        listener: u32,
+        limit: u32,
+    ) -> Result<Arc<Self>> {
+        let inner = Inner {
+            rx: Receiver::new(side, limit),
+            moving: None,
+            pending: Pending::default(),
+            last: None,
+            credited: false,
+            // The router knows what it added itself.
+            known: listener == 0,
+            life: Life::Open,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                id: engine.next_id(),
+                side,
+                listener,
+                head_limit: limit,
+                peer: sock.peer(),
+                local: sock.local(),
+                router: router.clone(),
+                engine: engine.clone(),
+                sock,
+                saved: Saved::new(),
+                read_wake: Atomic::new(0),
+                write_wake: Atomic::new(0),
+                errno: Atomic::new(0),
+                place: Atomic::new(0),
+                due: Atomic::new(0),
+                moved_at: Atomic::new(0),
+                rx_bytes: Atomic::new(0),
+                tx_bytes: Atomic::new(0),
+                work <- new_work!("underpass_queue"),
+                inner <- new_mutex!(inner, "underpass_inner"),
+                out <- new_mutex!(Output::new(), "underpass_out"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Lets the work item look at everything. Any context.
+    pub fn kick(this: ArcBorrow<'_, Self>) {
+        this.read_wake.store(1, Relaxed);
+        Self::enqueue(this);
+    }
+
+    fn enqueue(this: ArcBorrow<'_, Self>) {
+        // If it is pending already, that run sees the flag: it is read after the item
+        // stops being pending.
+        let _ = this.engine.wq.queue().enqueue::<Arc<Self>, 0>(this.into());
+    }
+
+    /// Asks the clock to wake it in `ms` milliseconds.
+    pub(super) fn wake_in(&self, ms: u64) {
+        self.due.store(clock::now_ms().saturating_add(ms), Relaxed);
+    }
+
+    /// The error of the connection (an errno, positive); `ECONNRESET` where TCP gave none.
+    pub(super) fn errno(&self) -> u32 {
+        // A send reports and clears the socket's own error, hence the copy.
+        match (self.errno.load(Relaxed), self.sock.error()) {
+            (0, 0) => kernel::bindings::ECONNRESET,
+            (0, now) => now,
+            (kept, _) => kept,
+        }
+    }
+}
+
+impl Endpoint for Queue {
+    fn sock(&self) -> &Sock {
+        &self.sock
+    }
+
+    fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
+    fn wake(this: ArcBorrow<'_, Self>, what: Wake) {
+        match what {
+            Wake::Read => {
+                let errno = this.sock.error();
+                if errno != 0 {
+                    this.errno.store(errno, Relaxed);
+                }
+                this.read_wake.store(1, Relaxed);
+            }
+            Wake::Write => this.write_wake.store(1, Relaxed),
+        }
+        Self::enqueue(this);
+    }
+}
+
+impl WorkItem for Queue {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        if this.write_wake.xchg(0, Full) != 0 {
+            this.writable();
+        }
+        if this.read_wake.xchg(0, Full) != 0 {
+            this.advance();
+        }
+    }
+}

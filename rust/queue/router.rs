@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A router: the netlink socket that owns listeners and queues, or the memory of one.
+//!
+//! Invariants: `port` is zero while no socket owns the router; `heads_out` counts the heads
+//! that were sent up and are not answered, and never passes `credit`.
+
+use super::{Queue, Stats};
+use crate::sys::{clock, netns::NetId};
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree};
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::{new_mutex, Arc, Mutex};
+
+/// Default number of unanswered heads.
+const CREDIT: u32 = 1024;
+/// Default grace time in milliseconds.
+const GRACE_MS: u32 = 30_000;
+/// Connections that are accepted for a router without a socket.
+const ORPHANS_MAX: u32 = 1024;
+/// Waiting queues that are woken by one message of the router.
+const WAKE_BATCH: u32 = 64;
+
+/// What a router may ask for when it attaches.
+#[derive(Clone, Copy)]
+pub struct Terms {
+    /// Unanswered heads.
+    pub credit: Option<u32>,
+    /// Grace time in milliseconds.
+    pub grace: Option<u32>,
+}
+
+/// What `Router::state` guards.
+pub struct State {
+    /// Unanswered heads that are allowed.
+    pub credit: u32,
+    /// Heads sent up and not answered.
+    pub heads_out: u32,
+    /// Grace time in milliseconds.
+    pub grace: u32,
+    /// When its socket was closed, in milliseconds.
+    gone_at: Option<u64>,
+    /// Queues with an event to deliver, in order.
+    waiting: RBTree<u64, Arc<Queue>>,
+    next_place: u64,
+    /// Their number.
+    pub waiting_count: u32,
+    /// Connections accepted since the socket is gone.
+    orphans: u32,
+    /// Events that found the socket full.
+    pub overflows: u64,
+}
+
+/// A router.
+#[pin_data]
+pub struct Router {
+    /// Its number, never zero.
+    pub id: u32,
+    /// Its namespace.
+    pub net: NetId,
+    /// Counters of the namespace.
+    pub stats: Arc<Stats>,
+    port: Atomic<u32>,
+    overflowed: Atomic<u32>,
+    /// Its queues.
+    pub queues: Atomic<u32>,
+    /// Its listeners.
+    pub listeners: Atomic<u32>,
+    #[pin]
+    state: Mutex<State>,
+}
+
+impl Router {
+    /// A router owned by socket `port`.
+    pub fn new(
+        id: u32,
+        net: NetId,
+        port: u32,
+        terms: Terms,
+        stats: Arc<Stats>,
+    ) -> Result<Arc<Self>> {
+        let state = State {
+            credit: terms.credit.unwrap_or(CREDIT),
+            heads_out: 0,
+            grace: terms.grace.unwrap_or(GRACE_MS),
+            gone_at: None,
+            waiting: RBTree::new(),
+            next_place: 1,
+            waiting_count: 0,
+            orphans: 0,
+            overflows: 0,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                id,
+                net,
+                stats,
+                port: Atomic::new(port),
+                overflowed: Atomic::new(0),
+                queues: Atomic::new(0),
+                listeners: Atomic::new(0),
+                state <- new_mutex!(state, "underpass_router"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The owner's netlink port, or zero.
+    pub fn port(&self) -> u32 {
+        self.port.load(Relaxed)
+    }
+
+    /// Shows the state to `f`.
+    pub fn with<R>(&self, f: impl FnOnce(&State) -> R) -> R {
+        f(&self.state.lock())
+    }
+
+    /// The owner's socket is gone, or says so.
+    pub fn lose_owner(&self, grace: Option<u32>) {
+        let mut state = self.state.lock();
+        state.gone_at = Some(clock::now_ms());
+        state.orphans = 0;
+        if let Some(grace) = grace {
+            state.grace = grace;
+        }
+        self.port.store(0, Relaxed);
+    }
+
+    /// Socket `port` is the owner from now on. The caller offers everything again.
+    pub fn new_owner(&self, port: u32, terms: Terms) {
+        let mut state = self.state.lock();
+        state.gone_at = None;
+        state.heads_out = 0;
+        if let Some(credit) = terms.credit {
+            state.credit = credit;
+        }
+        if let Some(grace) = terms.grace {
+            state.grace = grace;
+        }
+        self.port.store(port, Relaxed);
+    }
+
+    /// Whether its grace time is over.
+    pub fn expired(&self) -> bool {
+        if self.port() != 0 {
+            return false;
+        }
+        let state = self.state.lock();
+        state.gone_at.is_some_and(|at| {
+            clock::now_ms() >= at.saturating_add(u64::from(state.grace))
+        })
+    }
+
+    /// Whether one more connection may be accepted for it.
+    pub fn may_accept(&self) -> bool {
+        if self.port() != 0 {
+            return true;
+        }
+        let mut state = self.state.lock();
+        state.orphans = state.orphans.saturating_add(1);
+        state.orphans <= ORPHANS_MAX
+    }
+
+    /// Takes credit for one head.
+    pub fn take_credit(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.heads_out >= state.credit {
+            return false;
+        }
+        state.heads_out = state.heads_out.saturating_add(1);
+        true
+    }
+
+    /// Gives the credit of one head back, which may let another one go up.
+    pub fn return_credit(&self) {
+        let next = {
+            let mut state = self.state.lock();
+            state.heads_out = state.heads_out.saturating_sub(1);
+            state.pop()
+        };
+        if let Some(queue) = next {
+            Queue::kick(queue.as_arc_borrow());
+        }
+    }
+
+    /// An event found the socket full: all waiting is tried again on the next message.
+    pub fn note_overflow(&self) {
+        self.stats.overflows.add(1);
+        let mut state = self.state.lock();
+        state.overflows = state.overflows.saturating_add(1);
+        self.overflowed.store(1, Relaxed);
+    }
+
+    /// The router sent a message, so it may have read some.
+    pub fn heard(&self) {
+        if self.overflowed.load(Relaxed) == 0 {
+            return;
+        }
+        self.overflowed.store(0, Relaxed);
+        for _ in 0..WAKE_BATCH {
+            let next = self.state.lock().pop();
+            match next {
+                Some(queue) => Queue::kick(queue.as_arc_borrow()),
+                None => return,
+            }
+        }
+        self.overflowed.store(1, Relaxed);
+    }
+
+    /// Gives the credit of a head back that did not go up.
+    pub fn cancel_credit(&self) {
+        let mut state = self.state.lock();
+        state.heads_out = state.heads_out.saturating_sub(1);
+    }
+
+    /// Puts `queue` behind the others that wait, unless it is among them. ENOMEM: the clock
+    /// finds it.
+    pub fn wait(&self, queue: &Arc<Queue>) -> Result {
+        let mut state = self.state.lock();
+        if queue.place.load(Relaxed) == 0 {
+            let place = state.next_place;
+            drop(state.waiting.try_create_and_insert(place, queue.clone(), GFP_KERNEL)?);
+            queue.place.store(place, Relaxed);
+            state.next_place = place.wrapping_add(1);
+            state.waiting_count = state.waiting_count.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Takes `queue` out, if it waits.
+    pub fn forget(&self, queue: &Queue) {
+        let mut state = self.state.lock();
+        let found = state.waiting.remove(&queue.place.load(Relaxed));
+        if found.is_some() {
+            queue.place.store(0, Relaxed);
+            state.waiting_count = state.waiting_count.saturating_sub(1);
+        }
+        // Its drop may free memory; not under the lock.
+        drop(state);
+        drop(found);
+    }
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Arc<Queue>> {
+        let cursor = self.waiting.cursor_front_mut()?;
+        let (_, node) = cursor.remove_current();
+        let (_, queue) = node.to_key_value();
+        queue.place.store(0, Relaxed);
+        self.waiting_count = self.waiting_count.saturating_sub(1);
+        Some(queue)
+    }
+}

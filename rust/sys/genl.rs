@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Registers a generic netlink family and hands its requests to safe handlers.
+//!
+//! Invariants: policies are validated strictly by the kernel before a handler runs, so an
+//! attribute has the length of its kind. Commands may run at the same time
+//! (`parallel_ops`). A refusal always carries extack text.
+
+use super::gen;
+use super::message::Dump;
+use super::netns::NetId;
+use core::cell::UnsafeCell;
+use core::fmt::{self, Write};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use kernel::bindings::{self, nla_policy};
+use kernel::error::to_result;
+use kernel::ffi::c_int;
+use kernel::prelude::*;
+
+/// What an attribute holds. Not every version of the family has all kinds.
+#[allow(dead_code)]
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A u16 within a range.
+    U16 {
+        /// The least value.
+        min: u16,
+        /// The largest value.
+        max: u16,
+    },
+    /// A u32 within a range.
+    U32 {
+        /// The least value.
+        min: u32,
+        /// The largest value.
+        max: u32,
+    },
+    /// A u64, sent in 4 or 8 bytes.
+    Uint,
+    /// Bytes, `max` at the most.
+    Binary {
+        /// Their largest number.
+        max: u16,
+    },
+    /// Present or not.
+    Flag,
+}
+
+/// One line of a policy.
+#[derive(Clone, Copy)]
+pub struct Attr {
+    /// The attribute.
+    pub id: u16,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// A refused command: errno, words, and the attribute that is to blame.
+pub struct Refusal {
+    errno: Error,
+    text: Text,
+    attr: Option<u16>,
+    missing: bool,
+}
+
+/// Up to 79 bytes of extack text; what is longer is cut.
+struct Text {
+    bytes: [u8; bindings::NETLINK_MAX_FMTMSG_LEN as usize],
+    len: usize,
+}
+
+impl Write for Text {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let end = self.bytes.len().saturating_sub(1);
+        let room = self.bytes.get_mut(self.len..end).unwrap_or(&mut []);
+        let mut n = 0usize;
+        for (to, from) in room.iter_mut().zip(s.bytes()) {
+            *to = from;
+            n = n.saturating_add(1);
+        }
+        self.len = self.len.saturating_add(n);
+        Ok(())
+    }
+}
+
+impl Refusal {
+    /// A refusal with `errno` and words.
+    pub fn new(errno: Error, words: fmt::Arguments<'_>) -> Self {
+        let mut text = Text {
+            bytes: [0; bindings::NETLINK_MAX_FMTMSG_LEN as usize],
+            len: 0,
+        };
+        // `Text` cuts, it does not fail.
+        let _ = text.write_fmt(words);
+        Self {
+            errno,
+            text,
+            attr: None,
+            missing: false,
+        }
+    }
+
+    /// Says which attribute is to blame.
+    pub fn at(mut self, attr: u16) -> Self {
+        self.attr = Some(attr);
+        self
+    }
+
+    /// Attribute `attr`, called `name`, is not there.
+    pub fn missing(attr: u16, name: &str) -> Self {
+        let mut refusal = Self::new(EINVAL, format_args!("attribute '{name}' is missing")).at(attr);
+        refusal.missing = true;
+        refusal
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(errno: Error) -> Self {
+        if errno == ENOMEM {
+            Self::new(errno, format_args!("no memory now; try again"))
+        } else {
+            Self::new(errno, format_args!("failed with error {}", errno.to_errno()))
+        }
+    }
+}
+
+impl From<kernel::alloc::AllocError> for Refusal {
+    fn from(_: kernel::alloc::AllocError) -> Self {
+        ENOMEM.into()
+    }
+}
+
+/// A command as it came in.
+pub struct Request<'a> {
+    info: NonNull<bindings::genl_info>,
+    max: u16,
+    _lives: PhantomData<&'a ()>,
+}
+
+impl Request<'_> {
+    fn info(&self) -> &bindings::genl_info {
+        // SAFETY: valid through the handler's call, whose lifetime `self` has.
+        unsafe { self.info.as_ref() }
+    }
+
+    /// The sender's netlink port.
+    pub fn portid(&self) -> u32 {
+        self.info().snd_portid
+    }
+
+    pub(super) fn seq(&self) -> u32 {
+        self.info().snd_seq
+    }
+
+    pub(super) fn raw_net(&self) -> *mut bindings::net {
+        // SAFETY: valid info.
+        unsafe { gen::up_genl_info_net(self.info.as_ptr()) }
+    }
+
+    /// The sender's network namespace, which lives through the call.
+    pub fn net(&self) -> NetId {
+        NetId::new(self.raw_net())
+    }
+
+    /// The payload of an attribute, if present.
+    pub fn bytes(&self, attr: u16) -> Option<&[u8]> {
+        let attrs = self.info().attrs;
+        if attrs.is_null() || attr > self.max {
+            return None;
+        }
+        // SAFETY: genl allocates `maxattr + 1` pointers, and `attr` is within.
+        let nla = unsafe { *attrs.add(attr.into()) };
+        if nla.is_null() {
+            return None;
+        }
+        // SAFETY: a validated attribute of the request, which lives through the call: its
+        // payload follows its header.
+        unsafe {
+            let header = size_of::<bindings::nlattr>();
+            let len = usize::from((*nla).nla_len).saturating_sub(header);
+            let payload = nla.cast::<u8>().add(header);
+            Some(core::slice::from_raw_parts(payload, len))
+        }
+    }
+
+    /// A u32 attribute.
+    pub fn u32(&self, attr: u16) -> Option<u32> {
+        Some(u32::from_ne_bytes(self.bytes(attr)?.try_into().ok()?))
+    }
+
+    /// A `uint` attribute.
+    pub fn uint(&self, attr: u16) -> Option<u64> {
+        let bytes = self.bytes(attr)?;
+        match <[u8; 8]>::try_from(bytes) {
+            Ok(long) => Some(u64::from_ne_bytes(long)),
+            Err(_) => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
+        }
+    }
+
+    fn refuse(&self, refusal: &Refusal) -> c_int {
+        let extack = self.info().extack;
+        // SAFETY: if present, valid through the call; `_msg` then points into the same
+        // structure, as NL_SET_ERR_MSG_FMT does it.
+        if let Some(extack) = unsafe { extack.as_mut() } {
+            for (to, from) in extack._msg_buf.iter_mut().zip(refusal.text.bytes) {
+                *to = from as _;
+            }
+            extack._msg = extack._msg_buf.as_ptr();
+            if let Some(attr) = refusal.attr {
+                if refusal.missing {
+                    // As NL_SET_ERR_ATTR_MISS: a null nest is the top level.
+                    extack.miss_nest = core::ptr::null();
+                    extack.miss_type = attr;
+                } else if attr <= self.max && !self.info().attrs.is_null() {
+                    // SAFETY: within the array, see `bytes`.
+                    extack.bad_attr = unsafe { *self.info().attrs.add(attr.into()) };
+                }
+            }
+        }
+        refusal.errno.to_errno()
+    }
+}
+
+/// A command's handler.
+pub trait Do {
+    /// Its number.
+    const CMD: u8;
+    /// Its attributes.
+    const POLICY: &'static [Attr];
+    /// Carries it out. A refusal must have changed nothing.
+    fn run(request: &Request<'_>) -> Result<(), Refusal>;
+}
+
+/// The handler of a dump of what `Do` shows one of.
+pub trait List: Do {
+    /// Writes objects after `dump.last`, in order, until one fails with EMSGSIZE.
+    fn fill(dump: &mut Dump<'_>) -> Result;
+}
+
+unsafe extern "C" fn doit<C: Do>(
+    _skb: *mut bindings::sk_buff,
+    info: *mut bindings::genl_info,
+) -> c_int {
+    let Some(info) = NonNull::new(info) else {
+        return EINVAL.to_errno();
+    };
+    let request = Request {
+        info,
+        max: max_attr(C::POLICY),
+        _lives: PhantomData,
+    };
+    match C::run(&request) {
+        Ok(()) => 0,
+        Err(refusal) => request.refuse(&refusal),
+    }
+}
+
+unsafe extern "C" fn dumpit<L: List>(
+    skb: *mut bindings::sk_buff,
+    cb: *mut bindings::netlink_callback,
+) -> c_int {
+    let Some(skb_ptr) = NonNull::new(skb) else {
+        return EINVAL.to_errno();
+    };
+    // SAFETY: netlink_dump() passes a valid control block and message. The first of `args`
+    // is ours between calls, zero at first.
+    let (done, len) = unsafe {
+        let request = (*cb).skb;
+        let mut last = (*cb).__bindgen_anon_1.args[0] as u32;
+        let mut dump = Dump {
+            skb: skb_ptr,
+            portid: requester(request),
+            seq: (*(*cb).nlh).nlmsg_seq,
+            net: NetId::new(gen::up_dump_net(request)),
+            last: &mut last,
+        };
+        let result = L::fill(&mut dump);
+        (*cb).__bindgen_anon_1.args[0] = last as _;
+        (result, (*skb).len)
+    };
+    match done {
+        Err(e) if e != EMSGSIZE => e.to_errno(),
+        // A full part goes out and the dump goes on; an empty one ends it, or could
+        // not hold even one object.
+        Err(_) if len == 0 => EMSGSIZE.to_errno(),
+        _ => len as c_int,
+    }
+}
+
+/// The netlink port that asked for a dump.
+///
+/// # Safety
+///
+/// `skb` is a valid netlink request.
+unsafe fn requester(skb: *const bindings::sk_buff) -> u32 {
+    // SAFETY: netlink keeps its control block at the start of `cb` (NETLINK_CB).
+    unsafe { (*(&raw const (*skb).cb).cast::<bindings::netlink_skb_parms>()).portid }
+}
+
+fn max_attr(policy: &[Attr]) -> u16 {
+    policy.iter().map(|a| a.id).max().unwrap_or(0)
+}
+
+pub(super) struct FamilyCell(UnsafeCell<bindings::genl_family>);
+
+// SAFETY: written before registration only, by module init, which runs alone.
+unsafe impl Sync for FamilyCell {}
+
+impl FamilyCell {
+    pub(super) fn get(&self) -> *mut bindings::genl_family {
+        self.0.get()
+    }
+}
+
+// SAFETY: `genl_family` is plain C data for which all zero means "unset".
+pub(super) static FAMILY: FamilyCell =
+    FamilyCell(UnsafeCell::new(unsafe { MaybeUninit::zeroed().assume_init() }));
+
+/// The table of a family's operations, under construction.
+pub struct Family {
+    ops: KVec<bindings::genl_split_ops>,
+    policies: KVec<KVec<nla_policy>>,
+    ranges: KVec<KBox<bindings::netlink_range_validation>>,
+}
+
+impl Family {
+    /// No operations.
+    pub fn new() -> Self {
+        Self {
+            ops: KVec::new(),
+            policies: KVec::new(),
+            ranges: KVec::new(),
+        }
+    }
+
+    /// Adds a command. Operations are added in the order of their numbers, a command
+    /// before its dump.
+    pub fn add<C: Do>(mut self) -> Result<Self> {
+        let mut op = self.op(C::CMD, bindings::GENL_CMD_CAP_DO);
+        op.__bindgen_anon_1.__bindgen_anon_1.doit = Some(doit::<C>);
+        if !C::POLICY.is_empty() {
+            let (policy, max) = self.policy(C::POLICY)?;
+            op.policy = policy;
+            op.maxattr = max;
+        }
+        self.ops.push(op, GFP_KERNEL)?;
+        Ok(self)
+    }
+
+    /// Adds a dump.
+    pub fn add_list<L: List>(mut self) -> Result<Self> {
+        let mut op = self.op(L::CMD, bindings::GENL_CMD_CAP_DUMP);
+        op.__bindgen_anon_1.__bindgen_anon_2.dumpit = Some(dumpit::<L>);
+        self.ops.push(op, GFP_KERNEL)?;
+        Ok(self)
+    }
+
+    fn op(&self, cmd: u8, cap: u32) -> bindings::genl_split_ops {
+        // SAFETY: plain C data for which all zero means "unset".
+        let mut op: bindings::genl_split_ops = unsafe { MaybeUninit::zeroed().assume_init() };
+        op.cmd = cmd;
+        op.flags = (bindings::GENL_UNS_ADMIN_PERM | cap) as u8;
+        op
+    }
+
+    fn policy(&mut self, attrs: &[Attr]) -> Result<(*const nla_policy, u32)> {
+        let max = max_attr(attrs);
+        let mut table = KVec::with_capacity(usize::from(max).saturating_add(1), GFP_KERNEL)?;
+        for id in 0..=max {
+            let line = attrs.iter().find(|a| a.id == id);
+            table.push(self.line(line.map(|a| a.kind))?, GFP_KERNEL)?;
+        }
+        // The buffer stays where it is when the vector moves.
+        let ptr = table.as_ptr();
+        self.policies.push(table, GFP_KERNEL)?;
+        Ok((ptr, max.into()))
+    }
+
+    fn line(&mut self, kind: Option<Kind>) -> Result<nla_policy> {
+        // SAFETY: plain C data; all zero is NLA_UNSPEC, which strict validation refuses.
+        let mut line: nla_policy = unsafe { MaybeUninit::zeroed().assume_init() };
+        let mut range = None;
+        line.type_ = match kind {
+            None => bindings::NLA_UNSPEC,
+            Some(Kind::U16 { min, max }) => {
+                range = Some((u64::from(min), u64::from(max), u64::from(u16::MAX)));
+                bindings::NLA_U16
+            }
+            Some(Kind::U32 { min, max }) => {
+                range = Some((u64::from(min), u64::from(max), u64::from(u32::MAX)));
+                bindings::NLA_U32
+            }
+            Some(Kind::Uint) => bindings::NLA_UINT,
+            Some(Kind::Binary { max }) => {
+                line.len = max;
+                bindings::NLA_BINARY
+            }
+            Some(Kind::Flag) => bindings::NLA_FLAG,
+        } as u8;
+        if let Some((min, max, _)) = range.filter(|&(min, max, full)| min > 0 || max < full) {
+            let range = KBox::new(bindings::netlink_range_validation { min, max }, GFP_KERNEL)?;
+            line.validation_type =
+                bindings::nla_policy_validation_NLA_VALIDATE_RANGE_PTR as u8;
+            line.__bindgen_anon_1.range = &raw const *range;
+            self.ranges.push(range, GFP_KERNEL)?;
+        }
+        Ok(line)
+    }
+
+    /// Registers it under `name` (NUL at its end). To be called once, by module init.
+    pub fn register(self, name: &[u8], version: u8) -> Result<Registration> {
+        let n = u8::try_from(self.ops.len()).map_err(|_| EINVAL)?;
+        // SAFETY: module init runs alone, and the family is not registered yet. The tables
+        // live in `self`, which the registration keeps until after it ended.
+        unsafe {
+            let family = &mut *FAMILY.get();
+            for (to, from) in family.name.iter_mut().zip(name) {
+                *to = *from as _;
+            }
+            family.version = version.into();
+            family.set_netnsok(1);
+            family.set_parallel_ops(1);
+            family.module = gen::up_this_module();
+            family.split_ops = self.ops.as_ptr();
+            family.n_split_ops = n;
+            // All commands are of the new, strictly validated kind.
+            family.resv_start_op = 1;
+            to_result(bindings::genl_register_family(family))?;
+        }
+        Ok(Registration { _tables: self })
+    }
+}
+
+/// A registered family; ends with its drop, after the last running command.
+pub struct Registration {
+    _tables: Family,
+}
+
+// SAFETY: the tables are only read once registered.
+unsafe impl Send for Registration {}
+// SAFETY: as above.
+unsafe impl Sync for Registration {}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // SAFETY: registered by `register`. Running commands are waited for.
+        unsafe { bindings::genl_unregister_family(FAMILY.get()) };
+    }
+}

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A TCP socket that the module holds, and all it does with one.
+//!
+//! Invariants: a `Sock` owns either a reference of the file it was handed by, or the
+//! kernel socket it accepted, and one reference of the module, since callbacks into it
+//! may be installed. Each function takes and releases the socket lock itself, so two
+//! are never held. No function waits for the network.
+
+use super::gen;
+use super::netns::NetId;
+use super::pages::{discard_actor, gather_actor, Gather, GatherError, Pages, Window};
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use kernel::bindings;
+use kernel::ffi::c_int;
+use kernel::prelude::*;
+
+const EAGAIN_NR: c_int = -(bindings::EAGAIN as c_int);
+
+/// What kind of socket somebody handed us.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Its namespace.
+    pub net: NetId,
+    /// A TCP stream over IPv4 or IPv6.
+    pub is_tcp: bool,
+    /// It listens.
+    pub listening: bool,
+    /// A connection is up, or was half-closed by the peer.
+    pub connected: bool,
+    /// An upper layer protocol such as TLS sits on it.
+    pub has_ulp: bool,
+    /// Somebody's `sk_user_data` is set: adopted already, or in a sockmap.
+    pub taken: bool,
+}
+
+/// What can be read now.
+#[derive(Clone, Copy)]
+pub struct Readable {
+    /// Bytes.
+    pub bytes: u32,
+    /// After those, the peer's FIN.
+    pub fin: bool,
+    /// The connection is closed, in whichever way.
+    pub closed: bool,
+}
+
+/// An IP address and port; `len` is 4 or 16, or 0 where there is none.
+#[derive(Clone, Copy, Default)]
+pub struct Addr {
+    bytes: [u8; 16],
+    len: usize,
+    /// In host order.
+    pub port: u16,
+}
+
+impl Addr {
+    /// The address in network order.
+    pub fn ip(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+}
+
+/// Why bytes were not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SendError {
+    /// The peer's window or memory is full; `write_space` will come.
+    Blocked,
+    /// The connection broke (an errno, positive).
+    Broken(u32),
+}
+
+/// Why a descriptor was not taken: an errno and words.
+pub type FdError = (Error, &'static str);
+
+/// A held TCP socket.
+pub struct Sock {
+    sock: NonNull<bindings::socket>,
+    /// It was accepted here and has no file.
+    accepted: bool,
+}
+
+// SAFETY: all uses of the socket take its lock, or read fields that never change.
+unsafe impl Send for Sock {}
+// SAFETY: as above.
+unsafe impl Sync for Sock {}
+
+impl Sock {
+    /// The socket behind descriptor `fd` of the calling process.
+    pub fn from_fd(fd: u32) -> Result<Self, FdError> {
+        let mut err: c_int = 0;
+        // SAFETY: `err` is valid; the caller is a task (a netlink command).
+        let sock = unsafe { bindings::sockfd_lookup(fd as c_int, &mut err) };
+        let Some(sock) = NonNull::new(sock) else {
+            return Err(if err == ENOTSOCK.to_errno() {
+                (ENOTSOCK, "the descriptor is not a socket")
+            } else {
+                (EBADF, "no such descriptor in the calling process")
+            });
+        };
+        // SAFETY: the module is live while one of its commands runs.
+        unsafe { gen::up_module_get() };
+        Ok(Self {
+            sock,
+            accepted: false,
+        })
+    }
+
+    /// The next connection of this listening socket, if one is there.
+    pub fn accept(&self) -> Result<Option<Self>> {
+        let mut new = ptr::null_mut();
+        let flags = bindings::O_NONBLOCK as c_int;
+        // SAFETY: `self` is a valid socket and `new` a valid place.
+        let ret = unsafe { bindings::kernel_accept(self.sock.as_ptr(), &mut new, flags) };
+        if ret == EAGAIN_NR {
+            return Ok(None);
+        }
+        kernel::error::to_result(ret)?;
+        let sock = NonNull::new(new).ok_or(EINVAL)?;
+        // SAFETY: `self` holds a module reference, so the module is live.
+        unsafe { gen::up_module_get() };
+        let accepted = Self {
+            sock,
+            accepted: true,
+        };
+        // SAFETY: a valid TCP socket.
+        unsafe { gen::up_sk_set_nodelay(accepted.sk()) };
+        Ok(Some(accepted))
+    }
+
+    pub(super) fn sk(&self) -> *mut bindings::sock {
+        // SAFETY: the socket is valid while held, and a TCP socket's `sk` stays the same
+        // until its release.
+        unsafe { (*self.sock.as_ptr()).sk }
+    }
+
+    /// Its kind, as of now.
+    pub fn kind(&self) -> Kind {
+        let mut raw = MaybeUninit::<gen::up_kind>::zeroed();
+        // SAFETY: the socket is valid; the helper writes all fields of `raw`, for which
+        // zero is a valid value too.
+        let raw = unsafe {
+            gen::up_sk_kind(self.sk(), raw.as_mut_ptr());
+            raw.assume_init()
+        };
+        let family = u32::from(raw.family);
+        let state = u32::from(raw.state);
+        Kind {
+            net: NetId::new(raw.net),
+            is_tcp: (family == bindings::AF_INET || family == bindings::AF_INET6)
+                && u32::from(raw.type_) == gen::UP_SOCK_STREAM
+                && u32::from(raw.protocol) == bindings::IPPROTO_TCP as u32,
+            listening: state == gen::UP_TCP_LISTEN,
+            connected: state == gen::UP_TCP_ESTABLISHED
+                || state == gen::UP_TCP_CLOSE_WAIT,
+            has_ulp: raw.has_ulp != 0,
+            taken: raw.has_user != 0,
+        }
+    }
+
+    /// The local address.
+    pub fn local(&self) -> Addr {
+        // SAFETY: a valid socket and a place large enough for any address.
+        self.address(|sock, addr| unsafe { bindings::kernel_getsockname(sock, addr) })
+    }
+
+    /// The peer's address.
+    pub fn peer(&self) -> Addr {
+        // SAFETY: as above.
+        self.address(|sock, addr| unsafe { bindings::kernel_getpeername(sock, addr) })
+    }
+
+    fn address(
+        &self,
+        get: impl FnOnce(*mut bindings::socket, *mut bindings::sockaddr) -> c_int,
+    ) -> Addr {
+        // `sockaddr_storage` is 128 bytes; 8-aligned as it demands.
+        let mut raw = [0u64; 16];
+        let len = get(self.sock.as_ptr(), raw.as_mut_ptr().cast());
+        let mut bytes = [0u8; 128];
+        for (to, from) in bytes.chunks_exact_mut(8).zip(raw) {
+            to.copy_from_slice(&from.to_ne_bytes());
+        }
+        let (Some(&f0), Some(&f1), Some(&p0), Some(&p1)) =
+            (bytes.first(), bytes.get(1), bytes.get(2), bytes.get(3))
+        else {
+            return Addr::default();
+        };
+        let ip = match u32::from(u16::from_ne_bytes([f0, f1])) {
+            _ if len <= 0 => None,
+            bindings::AF_INET => bytes.get(4..8),
+            bindings::AF_INET6 => bytes.get(8..24),
+            _ => None,
+        };
+        let mut addr = Addr {
+            port: u16::from_be_bytes([p0, p1]),
+            ..Addr::default()
+        };
+        if let Some(ip) = ip {
+            addr.len = ip.len();
+            for (to, from) in addr.bytes.iter_mut().zip(ip) {
+                *to = *from;
+            }
+        }
+        addr
+    }
+
+    pub(super) fn raw_net(&self) -> *mut bindings::net {
+        let mut raw = MaybeUninit::<gen::up_kind>::zeroed();
+        // SAFETY: as in `kind`.
+        unsafe {
+            gen::up_sk_kind(self.sk(), raw.as_mut_ptr());
+            raw.assume_init().net
+        }
+    }
+
+    fn locked<R>(&self, f: impl FnOnce(*mut bindings::sock) -> R) -> R {
+        let sk = self.sk();
+        // SAFETY: a valid socket; callers run in process context and hold no socket lock,
+        // since no function of this type returns or calls out with one held.
+        unsafe { gen::up_lock_sock(sk) };
+        let result = f(sk);
+        // SAFETY: locked above.
+        unsafe { gen::up_release_sock(sk) };
+        result
+    }
+
+    /// What can be read now.
+    pub fn readable(&self) -> Readable {
+        let mut rx = MaybeUninit::<gen::up_rx>::zeroed();
+        // SAFETY: valid and locked; the helper writes all fields, for which zero is valid.
+        let rx = self.locked(|sk| unsafe {
+            gen::up_rx_status(sk, rx.as_mut_ptr());
+            rx.assume_init()
+        });
+        Readable {
+            bytes: rx.inq,
+            fin: rx.fin != 0,
+            closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
+        }
+    }
+
+    /// The pending error (an errno, positive), or zero.
+    pub fn error(&self) -> u32 {
+        // SAFETY: a valid socket; one word is read.
+        unsafe { gen::up_sk_err(self.sk()) }
+    }
+
+    /// Shows `f` the unread bytes from the one `ahead` of the first on, in pieces, until it
+    /// returns false. Nothing is taken.
+    pub fn peek(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) {
+        let mut piece = [0u8; 512];
+        self.walk(ahead, |skb, mut offset, mut left| {
+            while left > 0 {
+                let n = left.min(piece.len() as u32);
+                let mut window = Window {
+                    to: &mut piece,
+                    done: 0,
+                };
+                // SAFETY: `walk` passes a valid range of a valid skb.
+                if unsafe { !window.fill(skb, offset, n) } {
+                    return false;
+                }
+                if !f(piece.get(..n as usize).unwrap_or(&[])) {
+                    return false;
+                }
+                offset = offset.saturating_add(n);
+                left = left.saturating_sub(n);
+            }
+            true
+        });
+    }
+
+    /// Copies the first unread bytes to `to`; says how many there were.
+    pub fn copy_front(&self, to: &mut [u8]) -> usize {
+        let mut window = Window { to, done: 0 };
+        self.walk(0, |skb, offset, left| {
+            let room = window.to.len().saturating_sub(window.done);
+            let n = left.min(u32::try_from(room).unwrap_or(u32::MAX));
+            // SAFETY: `walk` passes a valid range of a valid skb.
+            n > 0 && unsafe { window.fill(skb, offset, n) }
+        });
+        window.done
+    }
+
+    /// Calls `f` with the unread ranges of the receive queue, under the socket lock.
+    fn walk(&self, ahead: u32, mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> bool) {
+        self.locked(|sk| {
+            // SAFETY: the socket lock keeps the receive queue as it is.
+            let mut skb = unsafe { gen::up_rx_first(sk) };
+            while !skb.is_null() {
+                // SAFETY: `skb` is in the receive queue, under the lock.
+                let (offset, len) =
+                    unsafe { (gen::up_rx_offset(sk, skb, ahead), gen::up_skb_len(skb)) };
+                // What lies before the wanted byte is skipped; what lies after it is
+                // whole, since the queue has no gaps.
+                let offset = u32::try_from(offset).unwrap_or(0);
+                if offset < len && !f(skb, offset, len.wrapping_sub(offset)) {
+                    break;
+                }
+                // SAFETY: as above.
+                skb = unsafe { gen::up_rx_next(sk, skb) };
+            }
+        });
+    }
+
+    /// Throws away up to `max` unread bytes; says how many.
+    pub fn discard(&self, max: u64) -> u64 {
+        let max = usize::try_from(max.min(c_int::MAX as u64)).unwrap_or(0);
+        if max == 0 {
+            return 0;
+        }
+        // SAFETY: valid and locked; the actor does not use its argument.
+        let n = self.locked(|sk| unsafe {
+            gen::up_rx_read(sk, ptr::null_mut(), max, Some(discard_actor))
+        });
+        n.max(0) as u64
+    }
+
+    /// Takes up to `max` unread bytes into `pages`; says how many.
+    pub fn gather(&self, pages: &mut Pages, max: u64) -> Result<u64, GatherError> {
+        let max = usize::try_from(max.min(c_int::MAX as u64)).unwrap_or(0);
+        if max == 0 || pages.is_full() {
+            return Ok(0);
+        }
+        let mut gather = Gather { pages, error: None };
+        // SAFETY: valid and locked; `gather` lives through the call.
+        let n = self.locked(|sk| unsafe {
+            gen::up_rx_read(sk, (&raw mut gather).cast(), max, Some(gather_actor))
+        });
+        match gather.error {
+            Some(e) if n <= 0 => Err(e),
+            _ => Ok(n.max(0) as u64),
+        }
+    }
+
+    /// Sends what fits of `bytes`; says how many.
+    pub fn send(&self, bytes: &[u8]) -> Result<usize, SendError> {
+        let mut vec = bindings::kvec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
+        };
+        let mut msg = message(0);
+        // SAFETY: `vec` describes `bytes`, which are only read, during this call.
+        let n = unsafe {
+            bindings::kernel_sendmsg(self.sock.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
+        };
+        sent(n)
+    }
+
+    /// Sends what fits of `pages` without copying, and drops it from there.
+    pub fn send_pages(&self, pages: &mut Pages) -> Result<u64, SendError> {
+        let pending = pages.pending();
+        let mut msg = message(gen::UP_MSG_SPLICE_PAGES);
+        // SAFETY: the entries are valid pages that `pages` holds through the call; the
+        // socket takes references of its own for what it keeps (MSG_SPLICE_PAGES).
+        let n = unsafe {
+            bindings::iov_iter_bvec(
+                &mut msg.msg_iter,
+                bindings::ITER_SOURCE,
+                pending.as_ptr(),
+                pending.len(),
+                usize::try_from(pages.bytes()).unwrap_or(0),
+            );
+            bindings::sock_sendmsg(self.sock.as_ptr(), &mut msg)
+        };
+        let n = sent(n)? as u64;
+        pages.advance(n);
+        Ok(n)
+    }
+
+    /// Asks for `write_space` once there is room; true if there is room now.
+    pub fn want_write(&self) -> bool {
+        // SAFETY: a valid socket with its `struct socket`, which `self` holds.
+        unsafe { gen::up_sk_want_write(self.sk()) }
+    }
+
+    /// Sends FIN after what was sent.
+    pub fn shutdown_send(&self) {
+        self.shutdown(bindings::sock_shutdown_cmd_SHUT_WR);
+    }
+
+    /// Ends both directions in good order.
+    pub fn shutdown(&self, how: bindings::sock_shutdown_cmd) {
+        // The only error is that the connection is gone already.
+        // SAFETY: a valid socket.
+        unsafe { bindings::kernel_sock_shutdown(self.sock.as_ptr(), how) };
+    }
+
+    /// Ends both directions in good order.
+    pub fn shutdown_both(&self) {
+        self.shutdown(bindings::sock_shutdown_cmd_SHUT_RDWR);
+    }
+
+    /// Resets the connection.
+    pub fn abort(&self) {
+        // The only error is that the connection is gone already.
+        // SAFETY: a valid TCP socket, whose lock this task does not hold.
+        unsafe { gen::up_sk_abort(self.sk(), bindings::ECONNABORTED as c_int) };
+    }
+}
+
+impl Drop for Sock {
+    fn drop(&mut self) {
+        if self.accepted {
+            // SAFETY: accepted here, so owned; nothing uses it afterwards.
+            unsafe { bindings::sock_release(self.sock.as_ptr()) };
+        } else {
+            // SAFETY: sockfd_lookup() took the reference of the file that is given back here.
+            unsafe { bindings::fput((*self.sock.as_ptr()).file) };
+        }
+        // SAFETY: taken when `self` was made.
+        unsafe { gen::up_module_put() };
+    }
+}
+
+/// A message header without address or control data, that never waits nor signals.
+fn message(flags: u32) -> bindings::msghdr {
+    // SAFETY: `msghdr` is plain C data for which all zero is "nothing".
+    let mut msg: bindings::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    msg.msg_flags = gen::UP_MSG_SEND | flags;
+    msg
+}
+
+fn sent(n: c_int) -> Result<usize, SendError> {
+    match n {
+        EAGAIN_NR => Err(SendError::Blocked),
+        // Memory that is short now comes back like window that is short now.
+        n if n == -(bindings::ENOBUFS as c_int) || n == -(bindings::ENOMEM as c_int) => {
+            Err(SendError::Blocked)
+        }
+        n => usize::try_from(n).map_err(|_| SendError::Broken(n.unsigned_abs())),
+    }
+}
