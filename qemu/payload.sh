@@ -6,7 +6,7 @@
 #   bin/underpass      the router
 #   bin/ynl            the kernel tree's YNL client with our spec: `ynl --dump queue-get`
 #   tests/             as in the checkout
-#   tests/bin/NAME     the integration tests of the workspace that can run there
+#   tests/bin/NAME     the workspace's integration tests, and its test programs
 
 . "$(dirname "$0")/lib.sh"
 need_root
@@ -16,10 +16,8 @@ flavour=${1:-}
 tree=$("$here/kernel.sh" stock)/tree
 module=$("$here/module.sh" "$flavour")
 cd
-"$here/enter.sh" cargo build --release --quiet --package underpass >&2
 
 echo "$module:underpass.ko"
-echo "$TOP/target/release/underpass:bin/underpass"
 echo "$here/ynl.sh:bin/ynl"
 echo "$TOP/tests:tests"
 # The client finds its schema one folder above the spec's.
@@ -28,5 +26,5 @@ echo "$tree/Documentation/netlink/genetlink.yaml:ynl/genetlink.yaml"
 echo "$TOP/netlink-proto/underpass.yaml:ynl/specs/underpass.yaml"
 
 # cargo names the executables that it built, each with a hash.
-"$here/enter.sh" cargo test --no-run --workspace --message-format=json --quiet |
-	"$here/test-binaries.py"
+"$here/enter.sh" cargo build --release --workspace --message-format=json --quiet | "$here/executables.py"
+"$here/enter.sh" cargo test --no-run --workspace --message-format=json --quiet | "$here/executables.py"

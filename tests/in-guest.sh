@@ -12,6 +12,10 @@ cd "$(dirname "$0")"
 
 kernel=$1
 shift
+# What the scripts are told: where the YNL client and the spec are, and that the workspace's
+# integration tests shall use the module.
+export YNL=/payload/ynl SPEC=/payload/ynl/specs/underpass.yaml UNDERPASS_ENGINE=kernel
+export UNDERPASS_KERNEL=$kernel
 module=/payload/underpass.ko
 
 tests=()

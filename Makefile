@@ -1,0 +1,49 @@
+# The front door: every command a person types. `make help` lists them.
+# Kbuild, the module's own makefile, is another file.
+
+KERNEL ?= stock
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do \
+		printf '  make %-12s %s\n' "$$t" "$$d"; done
+
+.PHONY: run
+run: ## an upload through the stock kernel in QEMU, from the host and back; KEEP=1 stays up
+	@qemu/run.sh $(if $(KEEP),--keep)
+
+.PHONY: test
+test: ## everything: lint, unit tests, guests on both kernels; ends with `N passed, N failed`
+	@tests/run-all.sh
+
+.PHONY: module
+module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, or KREL=...
+	@qemu/native-module.sh $(KREL)
+
+.PHONY: vm-test
+vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of them
+	@tests/vm.sh $(KERNEL) $(SCRIPTS)
+
+.PHONY: shell
+shell: ## a guest with module, router and tests in /payload, and this terminal; KERNEL=stock or debug
+	@qemu/boot.sh $(KERNEL) --project --interactive --memory 3072 --time 86400 -- bash -l
+
+.PHONY: lint
+lint: ## rustfmt, clippy (user space and module), shellcheck, checkpatch, python
+	@tests/lint.sh
+
+.PHONY: fmt
+fmt: ## formats all Rust
+	@tests/lint.sh --fix
+
+.PHONY: generate
+generate: ## writes again what is generated from netlink-proto/underpass.yaml
+	@qemu/enter.sh netlink-proto/gen.py "$$(qemu/kernel.sh stock)/tree"
+
+.PHONY: refresh
+refresh: ## throws the cached build root away, so that the archive's newest kernel is taken
+	@qemu/refresh.sh
+
+.PHONY: clean
+clean: ## removes what was built in this checkout; the cache stays
+	rm -rf build target underpass.ko

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# native-module.sh [RELEASE]: builds the module for a kernel of this machine (the running
+# one, or RELEASE), a Debian 13 with the backports kernel, and leaves underpass.ko at the
+# top of the checkout. Needs no root. The prepared kernel tree is cached.
+
+if [ "$(id -u)" != 0 ] && [ -z "${UNDERPASS_CACHE:-}" ]; then
+	export UNDERPASS_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/underpass
+fi
+. "$(dirname "$0")/lib.sh"
+
+here=$(cd "$(dirname "$0")" && pwd)
+release=${1:-$(uname -r)}
+series=$(grep -oE '^[0-9]+\.[0-9]+' <<<"$release") ||
+	die "'$release' is not the release of a kernel, such as 7.3.4+deb13-cloud-amd64"
+
+packages=(make gcc-14 rustc rust-src bindgen clang libelf-dev libssl-dev bc flex bison pahole kmod
+	python3 xz-utils "linux-source-$series" "linux-headers-$release")
+missing=()
+for p in "${packages[@]}"; do
+	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$p")
+done
+[ "${#missing[@]}" = 0 ] ||
+	die "packages are missing; install them by
+    sudo apt-get install -t trixie-backports ${missing[*]}"
+
+version() { dpkg-query -W -f='${Version}' "$1"; }
+[ "$(version "linux-source-$series")" = "$(version "linux-headers-$release")" ] ||
+	die "linux-source-$series is version $(version "linux-source-$series"), but linux-headers-$release is" \
+		"$(version "linux-headers-$release"); the module needs the source of its own kernel: upgrade, and boot the newest kernel"
+
+make_tree() {
+	say "preparing the source of $release (2 to 5 minutes, once)"
+	"$here/prepare-tree.sh" "$release" "$1/tree"
+}
+folder=$(cached "tree-$release" "$(key_of "$here/prepare-tree.sh" "$(version "linux-headers-$release")" \
+	"$(rustc --version)")" make_tree)
+"$here/build-module.sh" "$folder/tree" "$TOP/build/$release" CC=gcc-14 LOCALVERSION= KERNELRELEASE="$release"
+cp "$TOP/build/$release/underpass.ko" "$TOP/underpass.ko"
+say "underpass.ko is built for $release: sudo insmod ./underpass.ko"
