@@ -1,5 +1,148 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The program `underpass`.
+//! The program `underpass`: reads its arguments, and runs the router that they describe.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::runtime;
+use tokio::signal::unix::{signal, SignalKind};
+use underpass::access::AccessLog;
+use underpass::config::{Config, EngineKind};
+use underpass::engine::user::UserEngine;
+use underpass::engine::Engine;
+use underpass::route::Table;
+use underpass::router::Router;
+
+const HELP: &str = "\
+underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
+
+usage: underpass run FILE      run with this configuration, until SIGTERM
+       underpass check FILE    say whether it is good, and what it asks for
+       underpass --help
+       underpass --version
+
+FILE is TOML; userspace-router/underpass.toml shows every key with its default.
+The access log goes to standard output, everything else to standard error.
+Exit status: 0 all well, 1 it cannot run, 2 wrong usage.
+";
+
+/// Pending connections that a listening socket holds.
+const BACKLOG: i32 = 4096;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(|word| word.to_str()).collect();
+    match words.as_slice() {
+        [Some("run"), _] => report(run(&PathBuf::from(&arguments[1]))),
+        [Some("check"), _] => report(check(&PathBuf::from(&arguments[1]))),
+        [Some("--help" | "-h")] => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        [Some("--version" | "-V")] => {
+            println!("underpass {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprint!("{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn report(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("underpass: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(file: &Path) -> Result<(), String> {
+    let config = Config::load(file).map_err(|error| error.to_string())?;
+    let engine = match config.engine {
+        EngineKind::Kernel => "kernel",
+        EngineKind::User => "user",
+    };
+    println!(
+        "{}: good: engine {engine}, {} listeners, {} routes",
+        file.display(),
+        config.listeners.len(),
+        config.routes.len()
+    );
+    Ok(())
+}
+
+fn run(file: &Path) -> Result<(), String> {
+    let config = Config::load(file).map_err(|error| error.to_string())?;
+    let mut builder = match config.engine {
+        EngineKind::Kernel => runtime::Builder::new_current_thread(),
+        EngineKind::User => runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    runtime.block_on(async {
+        match config.engine {
+            EngineKind::Kernel => Err("not yet".to_owned()),
+            EngineKind::User => {
+                eprintln!("underpass: engine user: bodies pass through user space");
+                serve(UserEngine::default(), config).await
+            }
+        }
+    })
+}
+
+async fn serve(engine: impl Engine, config: Config) -> Result<(), String> {
+    // Before anybody can connect, so that no signal is lost.
+    let handler = |kind| signal(kind).map_err(|error| format!("no signal handler: {error}"));
+    let mut terminate = handler(SignalKind::terminate())?;
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let sockets = config
+        .listeners
+        .iter()
+        .map(|&address| bind(address))
+        .collect::<Result<Vec<_>, _>>()?;
+    let addresses: Vec<_> = sockets.iter().map(TcpListener::local_addr).collect();
+    let policy = Arc::new(Table::new(config.routes));
+    let log = AccessLog::new(std::io::stdout());
+    let mut router = Router::new(engine, policy, config.limits, log);
+    let failed = |error: underpass::engine::EngineError| error.to_string();
+    router.listen(sockets).await.map_err(failed)?;
+    for address in addresses.into_iter().flatten() {
+        eprintln!("underpass: listening on {address}");
+    }
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        eprintln!("underpass: stopping: nothing more is accepted");
+    };
+    router.run(stop).await.map_err(failed)?;
+    eprintln!("underpass: stopped");
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    let open = || {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // Else [::]:80 and 0.0.0.0:80 could not stand side by side.
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok::<TcpListener, std::io::Error>(socket.into())
+    };
+    open().map_err(|error| format!("cannot listen on {address}: {error}"))
+}

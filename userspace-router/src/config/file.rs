@@ -136,8 +136,9 @@ fn route(table: &RouteTable, pools: &Pools) -> Result<Route, Fault> {
         );
         Fault::at(name.span(), text)
     })?;
+    let default = Terms::default();
     let decline = match &table.decline {
-        None => vec![421],
+        None => default.decline,
         Some(codes) => codes.iter().map(decline).collect::<Result<_, _>>()?,
     };
     Ok(Route {
@@ -155,12 +156,12 @@ fn route(table: &RouteTable, pools: &Pools) -> Result<Route, Fault> {
             decline,
             mode: choose_or(
                 &table.mode,
-                Mode::Ask,
+                default.mode,
                 &[("ask", Mode::Ask), ("optimistic", Mode::Optimistic)],
             )?,
             on_silence: choose_or(
                 &table.on_silence,
-                OnSilence::Decline,
+                default.on_silence,
                 &[
                     ("decline", OnSilence::Decline),
                     ("forward", OnSilence::Forward),
@@ -168,7 +169,7 @@ fn route(table: &RouteTable, pools: &Pools) -> Result<Route, Fault> {
             )?,
             all_declined: choose_or(
                 &table.all_declined,
-                AllDeclined::Relay,
+                default.all_declined,
                 &[
                     ("relay", AllDeclined::Relay),
                     ("503", AllDeclined::Unavailable),

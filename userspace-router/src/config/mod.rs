@@ -64,6 +64,17 @@ pub struct Terms {
     pub all_declined: AllDeclined,
 }
 
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Ask,
+            decline: vec![421],
+            on_silence: OnSilence::Decline,
+            all_declined: AllDeclined::Relay,
+        }
+    }
+}
+
 /// When the body goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who moves the bodies: one trait, two engines with the same commands and events.
+//!
+//! What commands and events mean is in `docs/netlink.md`; both engines keep to it, so that
+//! what is tested with one holds for the other.
+
+pub mod user;
+
+use std::fmt;
+use std::future::Future;
+use std::net::{TcpListener, TcpStream};
+
+use underpass_proto::{Command, Event, Side};
+
+/// Names a command to whoever gave it; the engine does not look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token(pub u64);
+
+/// What an engine tells.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Something happened to a queue.
+    Event(Event),
+    /// A socket was taken over.
+    Added {
+        /// Of the call.
+        token: Token,
+        /// The queue or listener.
+        id: u32,
+    },
+    /// A command was refused; nothing was changed by it.
+    Refused {
+        /// Of the command.
+        token: Token,
+        /// Why.
+        refusal: Refused,
+    },
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The command's name in the spec.
+    pub command: &'static str,
+    /// The errno, positive.
+    pub errno: i32,
+    /// What is wrong, for a person.
+    pub text: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let error = std::io::Error::from_raw_os_error(self.errno);
+        write!(f, "`{}` was refused: {error}", self.command)?;
+        if !self.text.is_empty() {
+            write!(f, ": {}", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// The engine cannot go on.
+#[derive(Debug)]
+pub struct EngineError(pub String);
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// Takes commands, tells events. Commands are done in order, and never wait.
+pub trait Engine: Send {
+    /// Takes a listening socket over; `Added` or `Refused` follows. `head_limit` in bytes.
+    fn listen(&mut self, socket: TcpListener, head_limit: u32, token: Token);
+
+    /// Takes a connected socket over; `Added` or `Refused` follows. `head_limit` in bytes.
+    fn adopt(&mut self, socket: TcpStream, side: Side, head_limit: u32, token: Token);
+
+    /// Gives a command. Only a refusal is answered.
+    fn submit(&mut self, command: Command, token: Token);
+
+    /// The router stops: nothing more is accepted, and nothing is kept for a successor.
+    fn shutdown(&mut self);
+
+    /// Waits until there is something to tell, and appends all that there is. Commands may
+    /// be held until then. Safe to cancel.
+    ///
+    /// # Errors
+    /// If the engine cannot go on.
+    fn wait(
+        &mut self,
+        out: &mut Vec<Incoming>,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+}

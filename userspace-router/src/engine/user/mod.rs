@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The engine `user`: this process moves the bodies, over plain sockets.
+//!
+//! It keeps to `docs/netlink.md` and uses the module's own `framing`, needs no privilege
+//! and no module, and is what the other engine is measured against and compared with.
+
+mod command;
+mod queue;
+mod table;
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use underpass_framing::Side;
+use underpass_proto::Command;
+
+use super::{Engine, EngineError, Incoming, Refused, Token};
+use table::{Table, Wait};
+
+/// How long accepting pauses when descriptors have run out.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The engine; needs a tokio runtime around it.
+#[derive(Debug)]
+pub struct UserEngine {
+    shared: Arc<Shared>,
+    events: UnboundedReceiver<Incoming>,
+    tell: UnboundedSender<Incoming>,
+    listeners: Vec<(u32, JoinHandle<()>)>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    table: Mutex<Table>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for UserEngine {
+    fn default() -> Self {
+        let (tell, events) = unbounded_channel();
+        let table = Mutex::new(Table::new(tell.clone()));
+        Self {
+            shared: Arc::new(Shared { table }),
+            events,
+            tell,
+            listeners: Vec::new(),
+        }
+    }
+}
+
+impl UserEngine {
+    fn refuse(&self, token: Token, command: &'static str, errno: i32, text: String) {
+        let refusal = Refused {
+            command,
+            errno,
+            text,
+        };
+        // `self` holds the receiver.
+        let _there = self.tell.send(Incoming::Refused { token, refusal });
+    }
+
+    fn refuse_io(&self, token: Token, command: &'static str, error: &io::Error) {
+        let errno = error.raw_os_error().unwrap_or(0);
+        self.refuse(token, command, errno, error.to_string());
+    }
+
+    fn added(&self, token: Token, id: u32) {
+        // `self` holds the receiver.
+        let _there = self.tell.send(Incoming::Added { token, id });
+    }
+}
+
+impl Engine for UserEngine {
+    fn listen(&mut self, socket: TcpListener, head_limit: u32, token: Token) {
+        let socket = socket
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(socket));
+        match socket {
+            Ok(socket) => {
+                let id = self.shared.lock().next_id();
+                let task = tokio::spawn(accept(self.shared.clone(), socket, id, head_limit));
+                self.listeners.push((id, task));
+                self.added(token, id);
+            }
+            Err(error) => self.refuse_io(token, "listener-add", &error),
+        }
+    }
+
+    fn adopt(&mut self, socket: TcpStream, side: underpass_proto::Side, limit: u32, token: Token) {
+        let side = match side {
+            underpass_proto::Side::Front => Side::Front,
+            underpass_proto::Side::Back => Side::Back,
+        };
+        let socket = socket
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpStream::from_std(socket));
+        match socket {
+            Ok(socket) => {
+                let id = take_in(&self.shared, socket, side, limit, None);
+                self.added(token, id);
+            }
+            Err(error) => self.refuse_io(token, "queue-add", &error),
+        }
+    }
+
+    fn submit(&mut self, command: Command, token: Token) {
+        if let Command::ListenerDel { id } = command {
+            self.listeners.retain(|(listener, task)| {
+                if *listener == id {
+                    task.abort();
+                }
+                *listener != id
+            });
+            return;
+        }
+        let name = command.name();
+        let outcome = self.shared.lock().command(command);
+        if let Err((errno, text)) = outcome {
+            self.refuse(token, name, errno, text.to_owned());
+        }
+    }
+
+    fn shutdown(&mut self) {
+        for (_, task) in self.listeners.drain(..) {
+            task.abort();
+        }
+    }
+
+    async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
+        match self.events.recv().await {
+            Some(incoming) => out.push(incoming),
+            None => return Err(EngineError("the engine has stopped".to_owned())),
+        }
+        while let Ok(incoming) = self.events.try_recv() {
+            out.push(incoming);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for UserEngine {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+fn take_in(
+    shared: &Arc<Shared>,
+    stream: tokio::net::TcpStream,
+    side: Side,
+    head_limit: u32,
+    listener: Option<u32>,
+) -> u32 {
+    // Without it, small answers would wait for acknowledgements. It cannot fail on TCP.
+    let _plain = stream.set_nodelay(true);
+    let mut table = shared.lock();
+    let id = table.add(stream, side, head_limit, listener);
+    let wake = table.queues.get(&id).map(|queue| queue.wake.clone());
+    drop(table);
+    if let Some(wake) = wake {
+        tokio::spawn(drive(shared.clone(), id, wake));
+    }
+    id
+}
+
+async fn accept(shared: Arc<Shared>, socket: tokio::net::TcpListener, id: u32, head_limit: u32) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                take_in(&shared, stream, Side::Front, head_limit, Some(id));
+            }
+            // A connection that died in the queue; or no descriptors: wait for some.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// The task of one queue: steps, and waits for what the step wants.
+async fn drive(shared: Arc<Shared>, id: u32, wake: Arc<Notify>) {
+    loop {
+        let step = shared.lock().step(id);
+        let Some(wait) = step else {
+            // Reset, but the router has not ended it yet: nothing to do for it here.
+            return;
+        };
+        wait_for(wait, &wake).await;
+    }
+}
+
+async fn wait_for(wait: Wait, wake: &Notify) {
+    let Wait {
+        stream,
+        read,
+        write,
+        error,
+        until,
+        again,
+    } = wait;
+    if again {
+        return tokio::task::yield_now().await;
+    }
+    let deadline = async {
+        match until {
+            Some(until) => tokio::time::sleep_until(until).await,
+            None => std::future::pending().await,
+        }
+    };
+    // Which of them it was is seen by trying; an error here is met again there.
+    tokio::select! {
+        () = wake.notified() => {}
+        _ = stream.readable(), if read => {}
+        _ = stream.writable(), if write => {}
+        _ = stream.ready(Interest::ERROR), if error => {}
+        () = deadline => {}
+    }
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Asking back-ends, until one takes the request.
+//!
+//! The request goes to another back-end only if no body byte was taken, and
+//! - the one asked said so (a decline), or could not be connected to; or
+//! - the body was withheld: a request of which the body is missing was never complete, so
+//!   a reset, or silence by the route's policy, has not carried it out; or
+//! - nothing was sent at all (the engine refused); or
+//! - a connection from the pool was dead, and the method is idempotent (RFC 9110 section
+//!   9.2.2): then the same back-end is asked over a new connection.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use underpass_proto::{Command, Framing};
+
+use super::{Action, Back, Download, Exchange, Phase, Tag, Upload, Verdict};
+use crate::config::{AllDeclined, Mode, OnSilence};
+use crate::http::problem::{self, Problem};
+use crate::http::Response;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Exchange {
+    /// Asks the next back-end; `problem` is the answer if there is none.
+    pub(super) fn ask_next(&mut self, problem: Problem, now: Instant) {
+        let Some(&backend) = self.plan.backends.get(self.next).filter(|_| self.may_ask()) else {
+            let declined = |(_, verdict): &(_, Verdict)| matches!(verdict, Verdict::Declined(_));
+            let any_declined = self.record.asked.iter().any(declined);
+            return self.answer(
+                if any_declined {
+                    problem::ALL_DECLINED
+                } else {
+                    problem
+                },
+                now,
+            );
+        };
+        self.next += 1;
+        self.plain = false;
+        self.connect(backend, false);
+    }
+
+    fn may_ask(&self) -> bool {
+        self.next < self.limits.attempts
+    }
+
+    fn has_next(&self) -> bool {
+        self.may_ask() && self.next < self.plan.backends.len()
+    }
+
+    fn connect(&mut self, backend: SocketAddr, fresh: bool) {
+        self.serial = self.serial.wrapping_add(1);
+        self.phase = Phase::Connecting;
+        self.deadline = None;
+        self.record.asked.push((backend, Verdict::Asked));
+        self.actions.push(Action::Connect { backend, fresh });
+    }
+
+    fn connect_again(&mut self, now: Instant) {
+        match self.record.asked.last() {
+            Some(&(backend, _)) => self.connect(backend, true),
+            None => self.answer(problem::NONE_REACHABLE, now),
+        }
+    }
+
+    /// There is no connection to the back-end.
+    pub fn connect_failed(&mut self, timed_out: bool, now: Instant) {
+        if self.over {
+            return;
+        }
+        self.record.verdict(if timed_out {
+            Verdict::ConnectTimeout
+        } else {
+            Verdict::Down
+        });
+        self.ask_next(problem::NONE_REACHABLE, now);
+    }
+
+    /// There is a connection: sends the head, and the body unless it waits for a verdict.
+    pub fn connected(&mut self, queue: u32, reused: bool, now: Instant) {
+        self.back = Some(Back {
+            queue,
+            reused,
+            closed: false,
+            reusable: true,
+            aborted: false,
+        });
+        let has_body = self.request.length > 0;
+        // A client that waits for 100 must get the back-end's, so that it is asked.
+        let wants = self.plan.terms.mode == Mode::Ask || self.request.expects_continue;
+        let ask = has_body && wants && !self.plain;
+        let data = self.request.render(self.hop(), ask);
+        if ask {
+            self.phase = Phase::Asking;
+            self.deadline = Some(now + self.limits.ask);
+            self.command(Command::Send { id: queue, data }, Tag::IntoBack);
+            return;
+        }
+        self.phase = Phase::Committed;
+        if self.answered.is_some() {
+            // No body: the head is gone from the client's socket, but not from here.
+            self.command(Command::Send { id: queue, data }, Tag::IntoBack);
+        } else {
+            let route = Command::Route {
+                id: self.place.front,
+                generation: self.place.generation,
+                to: queue,
+                framing: self.framing(),
+                data,
+            };
+            self.command(route, Tag::IntoBack);
+            if has_body {
+                self.upload = Upload::Moving;
+                self.tell_to_continue();
+            } else {
+                self.answered = Some(self.serial);
+            }
+        }
+        if !has_body {
+            self.upload = Upload::Done;
+            self.deadline = Some(now + self.limits.response);
+        }
+    }
+
+    /// The back-end takes the request: moves the body.
+    pub(super) fn commit(&mut self, now: Instant) {
+        let Some(to) = self.back() else {
+            return;
+        };
+        self.record.verdict(Verdict::Accepted);
+        self.record.accepted_after = Some(now.duration_since(self.began));
+        self.phase = Phase::Committed;
+        self.deadline = None;
+        self.upload = Upload::Moving;
+        let forward = Command::Forward {
+            id: self.place.front,
+            generation: self.place.generation,
+            to: Some(to),
+            framing: self.framing(),
+        };
+        self.command(forward, Tag::IntoBack);
+    }
+
+    /// `100 Continue`: accepted, unless it was sent without being asked for.
+    pub(super) fn accepted(&mut self, back: u32, generation: u32, now: Instant) {
+        if self.phase == Phase::Asking && self.request.expects_continue && !self.continued {
+            self.continued = true;
+            let route = Command::Route {
+                id: back,
+                generation,
+                to: self.place.front,
+                framing: Framing::None,
+                data: CONTINUE.to_vec(),
+            };
+            self.command(route, Tag::IntoFront);
+        } else {
+            self.skip(back, generation);
+        }
+        if self.phase == Phase::Asking {
+            self.commit(now);
+        }
+    }
+
+    /// Drops a response without body.
+    pub(super) fn skip(&mut self, back: u32, generation: u32) {
+        let forward = Command::Forward {
+            id: back,
+            generation,
+            to: None,
+            framing: Framing::None,
+        };
+        self.command(forward, Tag::Ending);
+    }
+
+    /// The body moves without a 100 that the client could be given: it gets one of ours.
+    fn tell_to_continue(&mut self) {
+        if self.request.expects_continue && !self.continued {
+            self.continued = true;
+            let send = Command::Send {
+                id: self.place.front,
+                data: CONTINUE.to_vec(),
+            };
+            self.command(send, Tag::IntoFront);
+        }
+    }
+
+    /// No verdict in time.
+    pub(super) fn silence(&mut self, now: Instant) {
+        match self.plan.terms.on_silence {
+            OnSilence::Forward => {
+                self.commit(now);
+                self.tell_to_continue();
+            }
+            OnSilence::Decline => {
+                self.record.verdict(Verdict::Silent);
+                self.drop_back();
+                self.ask_next(problem::SILENT, now);
+            }
+        }
+    }
+
+    /// True if this final response says "not me", and somebody else may still be asked.
+    pub(super) fn is_decline(&self, status: u16) -> bool {
+        self.download == Download::Awaiting
+            && self.taken == 0
+            && self.plan.terms.decline.contains(&status)
+    }
+
+    /// True if this response says that the back-end knows no Expect.
+    pub(super) fn is_expect_refused(&self, status: u16) -> bool {
+        status == 417 && self.phase == Phase::Asking && !self.plain
+    }
+
+    /// Asks the same back-end without Expect.
+    pub(super) fn ask_plainly(&mut self, now: Instant) {
+        self.record.verdict(Verdict::NoExpect);
+        self.drop_back();
+        self.plain = true;
+        self.connect_again(now);
+    }
+
+    /// A decline. If the body moves, it is stopped first, to see whether any was taken.
+    pub(super) fn decline(&mut self, generation: u32, response: Response, now: Instant) {
+        if self.upload != Upload::Moving {
+            return self.decline_or_relay(generation, response, now);
+        }
+        self.declined = Some((generation, response));
+        let cancel = Command::Cancel {
+            id: self.place.front,
+            generation: self.place.generation,
+        };
+        // If there is nothing left to cancel, the end of the move is on its way.
+        self.command(cancel, Tag::Ending);
+    }
+
+    pub(super) fn decline_or_relay(&mut self, generation: u32, response: Response, now: Instant) {
+        let last = !self.has_next() && self.plan.terms.all_declined == AllDeclined::Relay;
+        let moved = self.taken > 0;
+        if !moved {
+            self.record.verdict(Verdict::Declined(response.status));
+        }
+        if moved || last {
+            return self.relay(generation, &response, now);
+        }
+        self.drop_back();
+        self.hold();
+        self.ask_next(problem::ALL_DECLINED, now);
+    }
+
+    /// Nothing was sent: no doubt about trying again.
+    pub(super) fn unsent(&mut self, now: Instant) {
+        self.record.verdict(Verdict::Broke);
+        let reused = self.back.as_ref().is_some_and(|back| back.reused);
+        self.drop_back();
+        if self.phase == Phase::Committed && self.record.accepted_after.is_some() {
+            return self.answer(problem::BACKEND_BROKE, now);
+        }
+        self.hold();
+        if reused {
+            self.connect_again(now);
+        } else {
+            self.ask_next(problem::BACKEND_BROKE, now);
+        }
+    }
+
+    /// The back-end will not answer. Asks again where that is safe.
+    pub(super) fn fail(&mut self, problem: Problem, now: Instant) {
+        if self.upload == Upload::Moving {
+            // How much was taken is known once the move has ended, which the abort does.
+            self.failed = Some(problem);
+            return self.abort_back();
+        }
+        let withheld = self.phase == Phase::Asking;
+        let reused = self.back.as_ref().is_some_and(|back| back.reused);
+        let stale = reused && self.request.is_idempotent();
+        self.record.verdict(Verdict::Broke);
+        self.drop_back();
+        if self.taken > 0 || !(withheld || stale) {
+            return self.answer(problem, now);
+        }
+        self.hold();
+        if reused {
+            self.connect_again(now);
+        } else {
+            self.ask_next(problem, now);
+        }
+    }
+
+    /// Back to a body that was offered to nobody.
+    fn hold(&mut self) {
+        self.upload = Upload::Held;
+    }
+}

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0
+//! One request and its response, from head to end: a state machine without I/O.
+//!
+//! Inputs are what the engine tells and what the time is; outputs are `Action`s. Two
+//! halves run at once, each in one of its own states:
+//!
+//! ```text
+//! upload    Held ---> Moving ---> Done          download   Awaiting ---> Moving ---> Done
+//!           (asking)     \--> Parked
+//! ```
+//!
+//! Invariants: a body is offered to another back-end only while nothing of it was taken,
+//! and only for the reasons that `ask.rs` lists; nothing is sent into a queue while a body
+//! moves into it; every way out passes `finish`, once.
+//! It must not read clocks or sockets.
+
+mod ask;
+mod record;
+mod relay;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use underpass_proto::{Closed, Command, Done, ForwardResult, Framing, Reason};
+
+use crate::config::Limits;
+use crate::http::problem::{self, Problem};
+use crate::http::{Hop, Request, Response};
+use crate::route::Plan;
+
+pub use record::{Record, Verdict};
+
+/// What the shell does for an exchange.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Gives a command to the engine.
+    Command(Command, Tag),
+    /// Brings a connection to a back-end: an idle one unless `fresh`, or a new one.
+    Connect {
+        /// Whereto.
+        backend: SocketAddr,
+        /// Idle connections will not do: one just proved dead.
+        fresh: bool,
+    },
+    /// The connection may serve another exchange.
+    Release {
+        /// Its queue.
+        queue: u32,
+        /// Whereto.
+        backend: SocketAddr,
+    },
+    /// The exchange is over. Its connection lives on if `keep`.
+    Finished {
+        /// The next request may begin.
+        keep: bool,
+    },
+}
+
+/// What a refusal of the command means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// The back-end gets nothing.
+    IntoBack,
+    /// The client gets nothing.
+    IntoFront,
+    /// Nothing: what it should end has ended by itself.
+    Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upload {
+    /// The body was not offered to the back-end that is asked now.
+    Held,
+    /// It moves.
+    Moving,
+    /// The back-end stopped taking it.
+    Parked,
+    /// There is none, or it was moved whole.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Download {
+    /// No final response yet.
+    Awaiting,
+    /// Its body moves.
+    Moving,
+    /// It was moved whole.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No connection yet.
+    Connecting,
+    /// The back-end has the head and has not said whether it takes the body.
+    Asking,
+    /// The back-end has, or gets, the whole request.
+    Committed,
+}
+
+#[derive(Debug)]
+struct Back {
+    queue: u32,
+    reused: bool,
+    /// It sends nothing more.
+    closed: bool,
+    /// It may serve another exchange.
+    reusable: bool,
+    /// It was told to reset its connection.
+    aborted: bool,
+}
+
+/// Where an exchange takes place.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The client's queue.
+    pub front: u32,
+    /// Number of the request's head.
+    pub generation: u32,
+    /// The client.
+    pub client: SocketAddr,
+    /// The address it connected to.
+    pub local: SocketAddr,
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    place: Place,
+    request: Request,
+    plan: Plan,
+    limits: Arc<Limits>,
+    began: Instant,
+    deadline: Option<Instant>,
+    /// Attempts so far; with every new one, older answers are stale.
+    serial: u32,
+    /// Index of the next back-end in the plan.
+    next: usize,
+    phase: Phase,
+    upload: Upload,
+    download: Download,
+    back: Option<Back>,
+    /// The attempt that dropped the head of a request without body from the socket.
+    answered: Option<u32>,
+    /// Body bytes that were taken from the client, ever.
+    taken: u64,
+    /// The back-end is asked without Expect, because it does not know it.
+    plain: bool,
+    /// The client was told to go on.
+    continued: bool,
+    interim: u32,
+    /// A decline that came while the body was moving; the cancel's answer decides.
+    declined: Option<(u32, Response)>,
+    /// An attempt failed while the body was moving; the end of the move decides.
+    failed: Option<Problem>,
+    /// The client sends nothing more.
+    front_fin: bool,
+    /// The client's connection ends with this exchange.
+    close: bool,
+    over: bool,
+    /// For the log.
+    pub record: Record,
+    actions: Vec<Action>,
+}
+
+impl Exchange {
+    /// Begins: asks the first back-end of the plan, or answers with 404 if there is none.
+    /// `serial` is one above that of the connection's last exchange.
+    pub fn new(
+        place: Place,
+        request: Request,
+        plan: Option<Plan>,
+        limits: Arc<Limits>,
+        serial: u32,
+        now: Instant,
+    ) -> Self {
+        let mut record = Record::new(place.client);
+        record.method.clone_from(&request.method);
+        record.target.clone_from(&request.path);
+        record.host.clone_from(&request.host);
+        let nobody = match plan {
+            Some(_) => problem::NONE_REACHABLE,
+            None => problem::NO_ROUTE,
+        };
+        let mut exchange = Self {
+            place,
+            close: !request.keep_alive,
+            request,
+            plan: plan.unwrap_or_default(),
+            limits,
+            began: now,
+            deadline: None,
+            serial,
+            next: 0,
+            phase: Phase::Connecting,
+            upload: Upload::Held,
+            download: Download::Awaiting,
+            back: None,
+            answered: None,
+            taken: 0,
+            plain: false,
+            continued: false,
+            interim: 0,
+            declined: None,
+            failed: None,
+            front_fin: false,
+            over: false,
+            record,
+            actions: Vec::new(),
+        };
+        exchange.ask_next(nobody, now);
+        exchange
+    }
+
+    /// What to do now. The shell calls this after every input, until it is empty.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When `timeout` must be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Number of the current attempt. Answers to older ones are not for this exchange.
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// The queue of the back-end that is asked now.
+    pub fn back(&self) -> Option<u32> {
+        self.back.as_ref().map(|back| back.queue)
+    }
+
+    /// The client's connection must not be kept: the router is stopping.
+    pub fn stop(&mut self) {
+        self.close = true;
+    }
+
+    /// A forward of the client's body ended.
+    pub fn front_done(&mut self, done: &Done, now: Instant) {
+        self.taken = self.taken.max(done.taken);
+        self.record.up = self.taken;
+        if self.over || self.upload != Upload::Moving {
+            return;
+        }
+        match done.result {
+            ForwardResult::Complete => self.upload = Upload::Done,
+            ForwardResult::TargetError | ForwardResult::Cancelled => self.upload = Upload::Parked,
+            ForwardResult::SourceError => return self.client_gone(now),
+            ForwardResult::Truncated => {
+                // The engine has reset the back-end: it must not take a part for the whole.
+                self.upload = Upload::Parked;
+                return match self.download {
+                    Download::Awaiting => self.answer(problem::REQUEST_TRUNCATED, now),
+                    _ => self.break_off(problem::REQUEST_TRUNCATED.name, now),
+                };
+            }
+        }
+        if let Some((generation, response)) = self.declined.take() {
+            return self.decline_or_relay(generation, response, now);
+        }
+        if let Some(problem) = self.failed.take() {
+            return self.fail(problem, now);
+        }
+        if self.download == Download::Awaiting {
+            // Also after a write error: the response that explains it may be on its way.
+            self.deadline = Some(now + self.limits.response);
+            if self.back.as_ref().is_some_and(|back| back.closed) {
+                return self.fail(problem::BACKEND_BROKE, now);
+            }
+        }
+        self.finish_if_done(now);
+    }
+
+    /// A forward of the response's body ended.
+    pub fn back_done(&mut self, done: &Done, now: Instant) {
+        self.record.down = done.taken;
+        if self.over || self.download != Download::Moving {
+            return;
+        }
+        match done.result {
+            ForwardResult::Complete => {
+                self.download = Download::Done;
+                self.finish_if_done(now);
+            }
+            ForwardResult::TargetError => self.client_gone(now),
+            // The engine has reset the client, which must not take a part for the whole.
+            ForwardResult::Truncated | ForwardResult::SourceError | ForwardResult::Cancelled => {
+                self.break_off("response-truncated", now)
+            }
+        }
+    }
+
+    /// The client sends nothing more.
+    pub fn front_closed(&mut self, closed: &Closed, now: Instant) {
+        self.front_fin = true;
+        self.close = true;
+        if !self.over && closed.reason == Reason::Reset {
+            self.client_gone(now);
+        }
+    }
+
+    /// The back-end sends nothing more.
+    pub fn back_closed(&mut self, _closed: &Closed, now: Instant) {
+        let Some(back) = self.back.as_mut() else {
+            return;
+        };
+        back.closed = true;
+        back.reusable = false;
+        if self.over || self.declined.is_some() {
+            return;
+        }
+        match self.download {
+            Download::Awaiting => self.fail(problem::BACKEND_BROKE, now),
+            Download::Moving => {}
+            Download::Done => self.finish_if_done(now),
+        }
+    }
+
+    /// The deadline has passed.
+    pub fn timeout(&mut self, now: Instant) {
+        if self.over || self.deadline.is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        self.deadline = None;
+        match self.phase {
+            Phase::Connecting => {}
+            Phase::Asking => self.silence(now),
+            Phase::Committed => self.answer(problem::RESPONSE_TIMEOUT, now),
+        }
+    }
+
+    /// A command was refused.
+    pub fn refused(&mut self, tag: Tag, now: Instant) {
+        if self.over {
+            return;
+        }
+        match tag {
+            Tag::IntoFront => self.client_gone(now),
+            Tag::IntoBack => {
+                // Both were refused: the data and the body.
+                self.upload = Upload::Held;
+                if self.answered == Some(self.serial) {
+                    self.answered = None;
+                }
+                self.unsent(now);
+            }
+            Tag::Ending => {}
+        }
+    }
+
+    fn command(&mut self, command: Command, tag: Tag) {
+        self.actions.push(Action::Command(command, tag));
+    }
+
+    fn hop(&self) -> Hop {
+        Hop {
+            client: self.place.client.ip(),
+            local: self.place.local,
+        }
+    }
+
+    fn framing(&self) -> Framing {
+        match self.request.length {
+            0 => Framing::None,
+            bytes => Framing::Length(bytes),
+        }
+    }
+
+    /// Resets the back-end, which was promised bytes or is of no use.
+    fn drop_back(&mut self) {
+        self.abort_back();
+        self.back = None;
+    }
+
+    fn abort_back(&mut self) {
+        let Some(back) = self.back.as_mut().filter(|back| !back.aborted) else {
+            return;
+        };
+        back.aborted = true;
+        let id = back.queue;
+        self.command(Command::QueueAbort { id }, Tag::Ending);
+    }
+
+    fn client_gone(&mut self, now: Instant) {
+        self.break_off("client-gone", now);
+    }
+
+    /// Ends both sides by reset.
+    fn break_off(&mut self, reason: &'static str, now: Instant) {
+        self.record.reason = reason;
+        self.drop_back();
+        let id = self.place.front;
+        self.command(Command::QueueAbort { id }, Tag::Ending);
+        self.finish(false, now);
+    }
+
+    fn finish(&mut self, keep: bool, now: Instant) {
+        self.over = true;
+        self.deadline = None;
+        self.record.total = now.duration_since(self.began);
+        self.actions.push(Action::Finished { keep });
+    }
+}

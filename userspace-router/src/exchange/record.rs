@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What an exchange leaves behind: one line of the access log.
+//!
+//! Invariant: one line, `key=value` between single spaces, no value with a space in it.
+//! Targets were checked to be visible ASCII before they come here.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How asking one back-end ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Being asked.
+    Asked,
+    /// It took the request: by 100, by a response, or because it was not asked first.
+    Accepted,
+    /// It declined with this status.
+    Declined(u16),
+    /// No connection.
+    Down,
+    /// The connection took too long.
+    ConnectTimeout,
+    /// No verdict in time.
+    Silent,
+    /// The connection broke before a verdict or a response.
+    Broke,
+    /// It knows no Expect, and is asked again without.
+    NoExpect,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("asked"),
+            Self::Accepted => f.write_str("accepted"),
+            Self::Declined(status) => write!(f, "declined-{status}"),
+            Self::Down => f.write_str("down"),
+            Self::ConnectTimeout => f.write_str("connect-timeout"),
+            Self::Silent => f.write_str("silent"),
+            Self::Broke => f.write_str("broke"),
+            Self::NoExpect => f.write_str("no-expect"),
+        }
+    }
+}
+
+/// The figures of one exchange.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The client.
+    pub client: SocketAddr,
+    /// Empty for a head that could not be parsed.
+    pub method: String,
+    /// As sent to back-ends.
+    pub target: String,
+    /// As the client named it.
+    pub host: String,
+    /// Back-ends in the order they were asked.
+    pub asked: Vec<(SocketAddr, Verdict)>,
+    /// Status that the client got; 0 if none.
+    pub status: u16,
+    /// Name of the problem, if there was one.
+    pub reason: &'static str,
+    /// Body bytes taken from the client.
+    pub up: u64,
+    /// Body bytes taken from the back-end.
+    pub down: u64,
+    /// From the request's head to the decision who takes the body.
+    pub accepted_after: Option<Duration>,
+    /// From the request's head to the response's head.
+    pub head_after: Option<Duration>,
+    /// From the request's head to the end.
+    pub total: Duration,
+}
+
+impl Record {
+    /// An empty one.
+    pub fn new(client: SocketAddr) -> Self {
+        Self {
+            client,
+            method: String::new(),
+            target: String::new(),
+            host: String::new(),
+            asked: Vec::new(),
+            status: 0,
+            reason: "",
+            up: 0,
+            down: 0,
+            accepted_after: None,
+            head_after: None,
+            total: Duration::ZERO,
+        }
+    }
+
+    /// Notes the verdict of the back-end asked last.
+    pub fn verdict(&mut self, verdict: Verdict) {
+        if let Some((_, last)) = self.asked.last_mut() {
+            *last = verdict;
+        }
+    }
+}
+
+struct Ms(Option<Duration>);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.0 {
+            Some(time) => write!(f, "{:.1}", time.as_secs_f64() * 1e3),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() {
+        "-"
+    } else {
+        text
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(
+            f,
+            "client={} method={} host={} target={} status={} reason={} asked=",
+            self.client,
+            or_dash(&self.method),
+            or_dash(&self.host),
+            or_dash(&self.target),
+            self.status,
+            or_dash(self.reason)
+        )?;
+        for (nth, (backend, verdict)) in self.asked.iter().enumerate() {
+            let comma = if nth == 0 { "" } else { "," };
+            write!(f, "{comma}{backend}={verdict}")?;
+        }
+        if self.asked.is_empty() {
+            f.write_str("-")?;
+        }
+        write!(
+            f,
+            " up={} down={} accepted-ms={} head-ms={} total-ms={}",
+            self.up,
+            self.down,
+            Ms(self.accepted_after),
+            Ms(self.head_after),
+            Ms(Some(self.total))
+        )
+    }
+}

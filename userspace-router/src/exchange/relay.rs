@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The response's way to the client, and how an exchange ends.
+//!
+//! Invariant: the client gets at most one final response; a connection is used again only
+//! if both messages ended exactly.
+
+use std::time::Instant;
+
+use underpass_proto::{Command, Framing, Head};
+
+use super::{Action, Download, Exchange, Phase, Tag, Upload, Verdict};
+use crate::http::problem::{self, Problem};
+use crate::http::{Length, Response, Version};
+
+/// Interim responses that are relayed at the most.
+const INTERIM_MAX: u32 = 16;
+
+impl Exchange {
+    /// The head of a response.
+    pub fn back_head(&mut self, head: &Head, now: Instant) {
+        if self.over {
+            return;
+        }
+        self.record.up = self.record.up.max(head.sent);
+        if self.download != Download::Awaiting {
+            // More than was asked for: never to be used again.
+            if let Some(back) = self.back.as_mut() {
+                back.reusable = false;
+            }
+            return;
+        }
+        if head.over_limit {
+            return self.answer(problem::RESPONSE_HEAD_TOO_LONG, now);
+        }
+        match Response::parse(&head.head, &self.request.method) {
+            Err(problem) => self.answer(problem, now),
+            Ok(response) if response.is_interim() => self.interim(head, &response, now),
+            Ok(response) if self.is_decline(response.status) => {
+                self.decline(head.generation, response, now)
+            }
+            Ok(response) if self.is_expect_refused(response.status) => self.ask_plainly(now),
+            Ok(response) => self.relay(head.generation, &response, now),
+        }
+    }
+
+    fn interim(&mut self, head: &Head, response: &Response, now: Instant) {
+        self.interim += 1;
+        if self.interim > INTERIM_MAX {
+            return self.answer(problem::MANY_INTERIM, now);
+        }
+        if response.status == 100 {
+            return self.accepted(head.id, head.generation, now);
+        }
+        if self.request.version == Version::Http10 {
+            return self.skip(head.id, head.generation);
+        }
+        let route = Command::Route {
+            id: head.id,
+            generation: head.generation,
+            to: self.place.front,
+            framing: Framing::None,
+            data: response.render(self.request.version, false),
+        };
+        self.command(route, Tag::IntoFront);
+    }
+
+    /// Sends a final response to the client.
+    pub(super) fn relay(&mut self, generation: u32, response: &Response, now: Instant) {
+        let Some(id) = self.back() else {
+            return;
+        };
+        // A final answer instead of 100. If it is a success and the back-end goes on
+        // reading, so does the upload; a client that waits for 100 might send no body now.
+        let goes_on = self.phase == Phase::Asking
+            && (200..300).contains(&response.status)
+            && response.keep_alive
+            && !self.request.expects_continue;
+        let unfinished = match self.upload {
+            Upload::Held => !goes_on,
+            Upload::Moving => !response.keep_alive,
+            Upload::Parked => true,
+            Upload::Done => false,
+        };
+        self.close |= unfinished || response.length == Length::UntilClose;
+        self.record.status = response.status;
+        self.record.head_after = Some(now.duration_since(self.began));
+        let declined = |verdict: &Verdict| matches!(verdict, Verdict::Declined(_));
+        if !self.record.asked.last().is_some_and(|(_, v)| declined(v)) {
+            self.record.verdict(Verdict::Accepted);
+        }
+        if let Some(back) = self.back.as_mut() {
+            back.reusable &= response.keep_alive && response.length != Length::UntilClose;
+        }
+        self.deadline = None;
+        let (framing, download) = match response.length {
+            Length::None => (Framing::None, Download::Done),
+            Length::Exact(bytes) => (Framing::Length(bytes), Download::Moving),
+            Length::UntilClose => (Framing::UntilClose, Download::Moving),
+        };
+        let route = Command::Route {
+            id,
+            generation,
+            to: self.place.front,
+            framing,
+            data: response.render(self.request.version, self.close),
+        };
+        self.command(route, Tag::IntoFront);
+        self.download = download;
+        if goes_on {
+            self.commit(now);
+        }
+        self.finish_if_done(now);
+    }
+
+    /// Ends the exchange if nothing is left to wait for.
+    pub(super) fn finish_if_done(&mut self, now: Instant) {
+        if self.download != Download::Done || self.over {
+            return;
+        }
+        let back_reads_on = self
+            .back
+            .as_ref()
+            .is_some_and(|back| back.reusable && !back.closed);
+        match self.upload {
+            Upload::Moving if back_reads_on => return,
+            Upload::Done => self.give_back(),
+            // The client may still be sending: its connection is drained, so that it can
+            // read the answer (RFC 9112 section 9.6); the back-end was promised bytes.
+            Upload::Moving | Upload::Held | Upload::Parked => {
+                self.close = true;
+                self.drop_back();
+            }
+        }
+        if self.close {
+            self.drain_front();
+        }
+        self.finish(!self.close, now);
+    }
+
+    fn give_back(&mut self) {
+        let Some(back) = self.back.take() else {
+            return;
+        };
+        let backend = self.record.asked.last().map(|&(backend, _)| backend);
+        match backend {
+            Some(backend) if back.reusable => self.actions.push(Action::Release {
+                queue: back.queue,
+                backend,
+            }),
+            _ => self.command(Command::QueueDel { id: back.queue }, Tag::Ending),
+        }
+    }
+
+    fn drain_front(&mut self) {
+        let drain = Command::Drain {
+            id: self.place.front,
+            limit_bytes: Some(self.limits.drain_bytes),
+            limit_ms: Some(self.limits.drain.as_millis() as u32),
+        };
+        self.command(drain, Tag::Ending);
+    }
+
+    /// Answers instead of a back-end. Nothing of a response was sent before.
+    pub(super) fn answer(&mut self, problem: Problem, now: Instant) {
+        self.record.status = problem.status;
+        self.record.reason = problem.name;
+        self.drop_back();
+        let bodyless = self.request.length == 0;
+        // What a client that never got its body off would send next is anybody's guess.
+        let close = self.close || !(bodyless || self.upload == Upload::Done);
+        let id = self.place.front;
+        let data = problem.render(self.request.method == "HEAD", close);
+        self.command(Command::Send { id, data }, Tag::Ending);
+        if close {
+            self.drain_front();
+        } else if bodyless && self.answered.is_none() {
+            let forward = Command::Forward {
+                id,
+                generation: self.place.generation,
+                to: None,
+                framing: Framing::None,
+            };
+            self.command(forward, Tag::Ending);
+        }
+        self.finish(!close, now);
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who is asked for a request: the decision, as a trait so that anybody can write their own.
+//!
+//! It must not do I/O, and gets no body byte to look at: there is none here.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use crate::config::{Route, Terms};
+use crate::http::{without_port, Request};
+
+/// Whom to ask, in which order, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Back-ends in the order they are asked. An empty list is answered by 502.
+    pub backends: Vec<SocketAddr>,
+    /// How they are asked.
+    pub terms: Arc<Terms>,
+}
+
+/// Decides where requests go.
+pub trait Policy: Send + Sync {
+    /// The plan for a request; `None` is answered by 404.
+    fn plan(&self, request: &Request) -> Option<Plan>;
+}
+
+/// The policy of the configuration file: host, then path prefix, then round robin.
+#[derive(Debug)]
+pub struct Table {
+    routes: Vec<(Route, AtomicUsize)>,
+}
+
+impl Table {
+    /// A table of routes, of which the first that matches is taken.
+    pub fn new(routes: Vec<Route>) -> Self {
+        let routes = routes
+            .into_iter()
+            .map(|route| (route, AtomicUsize::new(0)))
+            .collect();
+        Self { routes }
+    }
+}
+
+impl Policy for Table {
+    fn plan(&self, request: &Request) -> Option<Plan> {
+        let host = without_port(&request.host);
+        let path = request.path.split('?').next().unwrap_or_default();
+        let (route, turn) = self.routes.iter().find(|(route, _)| {
+            let host_fits = route
+                .host
+                .as_ref()
+                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(host));
+            host_fits && within(path, &route.path)
+        })?;
+        let mut backends = route.backends.to_vec();
+        let start = turn.fetch_add(1, Ordering::Relaxed) % backends.len().max(1);
+        backends.rotate_left(start);
+        Some(Plan {
+            backends,
+            terms: route.terms.clone(),
+        })
+    }
+}
+
+/// True if `path` is `prefix` or lies below it. `*` belongs to the whole server: to `/`.
+fn within(path: &str, prefix: &str) -> bool {
+    if prefix == "/" {
+        return true;
+    }
+    match path.strip_prefix(prefix) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn host_then_path_then_turns() {
+        let config = Config::parse(
+            "f.toml",
+            "engine = \"user\"\n[[listener]]\naddress = \"127.0.0.1:1\"\n\
+             [pool.a]\nbackends = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\"]\n\
+             [pool.b]\nbackends = [\"127.0.0.1:4\"]\n\
+             [[route]]\npool = \"a\"\npath = \"/up\"\n\
+             [[route]]\npool = \"b\"\nhost = \"b.example\"\n",
+        )
+        .unwrap();
+        let table = Table::new(config.routes);
+        let ports = |host: &str, path: &str| {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let request = Request::parse(head.as_bytes(), 100).unwrap();
+            let plan = table.plan(&request)?;
+            Some(
+                plan.backends
+                    .iter()
+                    .map(SocketAddr::port)
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(ports("x", "/up"), Some(vec![1, 2, 3]));
+        assert_eq!(ports("x", "/up/y?/up"), Some(vec![2, 3, 1]));
+        assert_eq!(ports("x", "/up?q"), Some(vec![3, 1, 2]));
+        assert_eq!(ports("x", "/upper"), None);
+        assert_eq!(ports("B.Example:80", "/up"), Some(vec![4]));
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Peers that leave, break or stay silent; and the end of the router itself.
+
+use crate::support::*;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn none_reachable() {
+    let router = Router::start(&[nobody(), nobody()], "", "");
+    let mut client = router.connect();
+    client.send(GET);
+    let head = client.head();
+    assert_eq!(status(&head), 502);
+    assert!(head.contains("details=\"none-reachable\""), "{head}");
+    client.body(content_length(&head) as usize);
+    client.send(GET);
+    assert_eq!(status(&client.head()), 502);
+}
+
+#[test]
+fn a_reset_before_accepting_goes_to_the_next() {
+    let resetter = backend(|mut peer, _| {
+        peer.head();
+        peer.reset();
+    });
+    let router = Router::start(&[resetter, taker()], "", "");
+    let mut client = router.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(b"abc").into_bytes());
+    assert!(router.logged().contains("=broke,"));
+}
+
+#[test]
+fn a_reset_in_mid_upload_is_never_tried_again() {
+    let resetter = backend(|mut peer, _| {
+        peer.head();
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        peer.body(1_000);
+        peer.reset();
+    });
+    let router = Router::start(&[resetter, taker()], "", "");
+    let mut client = router.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n");
+    client.send(noise(1_000));
+    let head = client.head();
+    assert_eq!(status(&head), 502, "{head}");
+    assert!(head.contains("details=\"backend-broke\""), "{head}");
+    assert!(router.logged().contains(" up=1000 "));
+}
+
+#[test]
+fn a_download_cut_short_is_cut_by_reset() {
+    for by_reset in [false, true] {
+        let backend = backend(move |mut peer, _| {
+            peer.head();
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+            peer.send(noise(50_000));
+            if by_reset {
+                peer.reset();
+            }
+        });
+        let router = Router::start(&[backend], "", "");
+        let mut client = router.connect();
+        client.send(GET);
+        assert!(client.ends_by_reset());
+        assert!(router.logged().contains("reason=response-truncated"));
+    }
+}
+
+#[test]
+fn a_client_that_vanishes_in_mid_upload_resets_the_back_end() {
+    for by_reset in [false, true] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let backend = backend(move |mut peer, _| {
+            peer.head();
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+            peer.body(1_000);
+            tell.send("began").expect("the test waits");
+            tell.send(if peer.ends_by_reset() { "reset" } else { "fin" })
+                .expect("the test waits");
+        });
+        let router = Router::start(&[backend], "", "");
+        let mut client = router.connect();
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n");
+        client.send(noise(1_000));
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("began"));
+        if by_reset {
+            client.reset();
+        } else {
+            drop(client);
+        }
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("reset"));
+        let log = router.logged();
+        assert!(
+            log.contains(if by_reset {
+                "client-gone"
+            } else {
+                "request-truncated"
+            }),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn a_half_closed_client_gets_its_response() {
+    let (go, gone) = std::sync::mpsc::channel();
+    let gone = std::sync::Mutex::new(gone);
+    let backend = backend(move |mut peer, _| {
+        let head = peer.head();
+        if head.contains("Expect") {
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let digest = peer.digest(content_length(&head));
+        gone.lock()
+            .expect("no panic")
+            .recv()
+            .expect("the client has sent FIN");
+        peer.send(ok(&digest));
+    });
+    let router = Router::start(&[backend], "", "");
+    for request in [
+        GET,
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+    ] {
+        let mut client = router.connect();
+        client.send(request);
+        client.half_close();
+        go.send(()).expect("the back-end waits");
+        assert_eq!(status(&client.head()), 200);
+        assert_eq!(client.rest().len(), 64);
+        router.logged();
+    }
+}
+
+#[test]
+fn a_stale_idle_connection_is_replaced_for_idempotent_requests() {
+    let backend = backend(|mut peer, number| {
+        peer.head();
+        peer.send(ok(&number.to_string()));
+        if number == 1 {
+            // Reads the next request, and leaves it unanswered.
+            peer.head();
+        }
+    });
+    let router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    client.send(GET);
+    client.head();
+    assert_eq!(client.body(1), b"1");
+    client.send(GET);
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(1), b"2");
+}
+
+#[test]
+fn a_response_that_does_not_come_is_504() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.head();
+    });
+    let router = Router::start(&[backend], "", "response-ms = 100");
+    let mut client = router.connect();
+    client.send(GET);
+    let head = client.head();
+    assert_eq!(status(&head), 504);
+    assert!(head.contains("details=\"response-timeout\""), "{head}");
+}
+
+#[test]
+fn sigterm_lets_exchanges_finish() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let gone = std::sync::Mutex::new(gone);
+    let backend = backend(move |mut peer, _| {
+        peer.head();
+        tell.send(()).expect("the test waits");
+        gone.lock()
+            .expect("no panic")
+            .recv()
+            .expect("a word from the test");
+        peer.send(ok("late"));
+    });
+    let mut router = Router::start(&[backend], "", "");
+    let mut idle = router.connect();
+    let mut busy = router.connect();
+    busy.send(GET);
+    told.recv_timeout(PATIENCE).expect("the request arrives");
+    router.terminate();
+    // It no longer accepts once it has begun to stop.
+    while std::net::TcpStream::connect(router.address).is_ok() {
+        std::thread::yield_now();
+    }
+    go.send(()).expect("the back-end waits");
+    assert_eq!(status(&busy.head()), 200);
+    assert_eq!(busy.body(4), b"late");
+    assert!(router.wait().success());
+    // One that never said anything is closed with the router.
+    let _either_way = idle.ends_by_reset();
+}

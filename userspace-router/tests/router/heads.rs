@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Heads that are refused, and what is forwarded of good ones.
+
+use crate::support::*;
+
+#[test]
+fn bad_heads_get_their_status_and_reason() {
+    let router = Router::start(&[taker()], "", "head-bytes = 1024\ntarget-bytes = 512");
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(2_000)
+    );
+    let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(2_000));
+    for (request, code, reason) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400, "no-host"),
+        ("GET / HTTP/1.1\nHost: a\n\n", 400, "bare-lf"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411, "chunked-not-supported"),
+        ("P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "length-and-coding"),
+        ("P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400, "many-content-lengths"),
+        ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "unknown-version"),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501, "method-not-served"),
+        ("P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: x\r\n\r\nx", 417, "unknown-expectation"),
+        (&long, 431, "head-too-long"),
+        (&target, 414, "target-too-long"),
+    ] {
+        let mut client = router.connect();
+        client.send(request);
+        let head = client.head();
+        assert_eq!(status(&head), code, "{request}\n{head}");
+        assert!(head.contains(&format!("details=\"{reason}\"")), "{head}");
+        let length = content_length(&head) as usize;
+        assert_eq!(client.rest().len(), length);
+        let log = router.logged();
+        assert!(log.contains(&format!("status={code} reason={reason} ")), "{log}");
+    }
+}
+
+#[test]
+fn what_is_forwarded() {
+    let backend = backend(|mut peer, _| {
+        let head = peer.head();
+        peer.send(ok(&head));
+    });
+    let router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    client.send(
+        "GET http://other:1/x?y HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+         Connection: upgrade, x-mine\r\nX-Mine: 1\r\nx-CASE: 2\r\n\r\n",
+    );
+    let head = client.head();
+    let seen = client.body(content_length(&head) as usize);
+    assert_eq!(
+        String::from_utf8(seen).expect("text"),
+        "GET /x?y HTTP/1.1\r\nHost: other:1\r\nx-CASE: 2\r\n\
+         X-Forwarded-For: 127.0.0.1\r\nVia: 1.1 underpass\r\n\r\n"
+    );
+    assert_eq!(field(&head, "Via"), Some("1.1 underpass"));
+}
+
+#[test]
+fn no_route() {
+    let router = Router::start(&[taker()], "host = \"only.example\"", "");
+    let mut client = router.connect();
+    client.send("GET / HTTP/1.1\r\nHost: other\r\n\r\n");
+    let head = client.head();
+    assert_eq!(status(&head), 404);
+    client.body(content_length(&head) as usize);
+    // The connection lives on.
+    client.send("GET / HTTP/1.1\r\nHost: Only.Example:80\r\n\r\n");
+    assert_eq!(status(&client.head()), 200);
+}
+
+#[test]
+fn http_10() {
+    let router = Router::start(&[taker()], "", "");
+    let mut client = router.connect();
+    client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let head = client.head();
+    assert_eq!(field(&head, "Connection"), Some("keep-alive"));
+    client.body(64);
+    client.send("POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi");
+    let head = client.head();
+    assert_eq!(field(&head, "Connection"), Some("close"));
+    assert_eq!(client.rest(), sha256(b"hi").into_bytes());
+}
+
+#[test]
+fn a_head_in_single_bytes() {
+    let router = Router::start(&[taker()], "", "");
+    let mut client = router.connect();
+    for byte in b"\r\nPUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi" {
+        client.send([*byte]);
+    }
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(b"hi").into_bytes());
+}

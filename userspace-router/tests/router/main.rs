@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The program `underpass` between real clients and real back-ends, on loopback sockets.
+//!
+//! `UNDERPASS_ENGINE` chooses the engine (default `user`; `kernel` needs root and the
+//! module), `UNDERPASS_BIN` the program. So the same tests hold for both engines.
+
+mod faults;
+mod heads;
+mod responses;
+mod support;
+mod upload;

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A router process, back-ends that do as a test says, and a client.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{channel, Receiver};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+/// Nothing here takes that long, not even in an emulated guest; a hang becomes a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A running `underpass`.
+pub struct Router {
+    process: Child,
+    pub address: SocketAddr,
+    config: PathBuf,
+    log: Receiver<String>,
+}
+
+impl Router {
+    /// One route to these back-ends; `route` and `limits` are further lines of TOML.
+    pub fn start(backends: &[SocketAddr], route: &str, limits: &str) -> Self {
+        let engine = std::env::var("UNDERPASS_ENGINE").unwrap_or_else(|_| "user".to_owned());
+        let backends: Vec<_> = backends.iter().map(|b| format!("\"{b}\"")).collect();
+        let text = format!(
+            "engine = \"{engine}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+             [pool.p]\nbackends = [{}]\n[[route]]\npool = \"p\"\n{route}\n[limits]\n{limits}\n",
+            backends.join(", ")
+        );
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("underpass-test-{}-{number}.toml", std::process::id());
+        let config = std::env::temp_dir().join(name);
+        std::fs::write(&config, text).expect("the configuration is written");
+        let program = std::env::var("UNDERPASS_BIN")
+            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_underpass").to_owned());
+        let mut process = Command::new(program)
+            .arg("run")
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the router starts");
+        let errors = lines(process.stderr.take().expect("a pipe"), "router: ");
+        let log = lines(process.stdout.take().expect("a pipe"), "");
+        let address = loop {
+            let line = errors.recv_timeout(PATIENCE).expect("the router listens");
+            if let Some(address) = line.strip_prefix("underpass: listening on ") {
+                break address.parse().expect("an address");
+            }
+        };
+        Self {
+            process,
+            address,
+            config,
+            log,
+        }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::new(TcpStream::connect(self.address).expect("the router accepts"))
+    }
+
+    /// The next line of the access log.
+    pub fn logged(&self) -> String {
+        self.log.recv_timeout(PATIENCE).expect("a line of the log")
+    }
+
+    pub fn terminate(&self) {
+        // The shell's own `kill`: a minimal system has no other.
+        let status = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill {}", self.process.id()))
+            .status();
+        assert!(status.expect("a shell runs").success());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.process.wait().expect("the router ends")
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        // It may have ended already, as some tests want.
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
+        let _gone = std::fs::remove_file(&self.config);
+    }
+}
+
+/// Passes lines on, so that the process never blocks on its pipe.
+fn lines(from: impl Read + Send + 'static, echo: &'static str) -> Receiver<String> {
+    let (to, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if !echo.is_empty() {
+                eprintln!("{echo}{line}");
+            }
+            // The test may be over and not care.
+            let _over = to.send(line);
+        }
+    });
+    receiver
+}
+
+/// One end of a connection, with a buffer for what was read too far.
+pub struct Client {
+    pub stream: TcpStream,
+    ahead: Vec<u8>,
+}
+
+impl Client {
+    pub fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Self {
+            stream,
+            ahead: Vec::new(),
+        }
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(bytes.as_ref())
+            .expect("bytes are sent");
+    }
+
+    /// Start line and fields, or an empty text where the peer has closed.
+    pub fn head(&mut self) -> String {
+        loop {
+            if let Some(at) = self.ahead.windows(4).position(|w| w == b"\r\n\r\n") {
+                let head: Vec<u8> = self.ahead.drain(..at + 4).collect();
+                return String::from_utf8(head).expect("text");
+            }
+            if self.fill().expect("a head") == 0 {
+                assert!(self.ahead.is_empty(), "FIN within a head");
+                return String::new();
+            }
+        }
+    }
+
+    fn fill(&mut self) -> std::io::Result<usize> {
+        let mut chunk = vec![0; 64 * 1024];
+        let read = self.stream.read(&mut chunk)?;
+        self.ahead.extend_from_slice(&chunk[..read]);
+        Ok(read)
+    }
+
+    /// Exactly so many bytes.
+    pub fn body(&mut self, length: usize) -> Vec<u8> {
+        while self.ahead.len() < length {
+            assert_ne!(self.fill().expect("a body"), 0, "FIN within a body");
+        }
+        self.ahead.drain(..length).collect()
+    }
+
+    /// Reads exactly so many bytes and gives their digest.
+    pub fn digest(&mut self, length: u64) -> String {
+        let mut left = length;
+        let mut sum = Sha256::new();
+        while left > 0 {
+            if self.ahead.is_empty() {
+                assert_ne!(self.fill().expect("a body"), 0, "FIN within a body");
+            }
+            let most = self
+                .ahead
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            sum.update(&self.ahead[..most]);
+            self.ahead.drain(..most);
+            left -= most as u64;
+        }
+        hex(sum)
+    }
+
+    /// All bytes up to FIN.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill().expect("bytes or FIN") > 0 {}
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// True if the connection ends by reset, not by FIN.
+    pub fn ends_by_reset(&mut self) -> bool {
+        loop {
+            match self.fill() {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return true,
+                Err(error) => panic!("neither FIN nor reset: {error}"),
+            }
+        }
+    }
+
+    pub fn half_close(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("a FIN");
+    }
+
+    /// Closes with a reset.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("linger");
+    }
+}
+
+/// A back-end: every connection is handed to `serve` in a thread of its own, with the
+/// number of the connection, from 1.
+pub fn backend(serve: impl Fn(Client, u32) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serve = Arc::new(serve);
+    std::thread::spawn(move || {
+        for (stream, number) in listener.incoming().map_while(Result::ok).zip(1..) {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(Client::new(stream), number));
+        }
+    });
+    address
+}
+
+/// An address where nobody listens.
+pub fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+/// A back-end that takes everything, and answers each request with its body's digest.
+pub fn taker() -> SocketAddr {
+    backend(|mut peer, _| loop {
+        let head = peer.head();
+        if head.is_empty() {
+            return;
+        }
+        if head.contains("Expect: 100-continue") {
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let digest = peer.digest(content_length(&head));
+        peer.send(ok(&digest));
+    })
+}
+
+/// A back-end that declines everything with this status.
+pub fn decliner(status: u16) -> SocketAddr {
+    backend(move |mut peer, _| {
+        if peer.head().is_empty() {
+            return;
+        }
+        peer.send(format!(
+            "HTTP/1.1 {status} No\r\nContent-Length: 3\r\n\r\nno\n"
+        ));
+        // Whether it is closed or reset is the router's choice.
+        let _end = peer.fill();
+    })
+}
+
+pub fn ok(body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+pub fn content_length(head: &str) -> u64 {
+    field(head, "Content-Length").map_or(0, |value| value.parse().expect("a length"))
+}
+
+/// The value of a field.
+pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+pub fn status(head: &str) -> u16 {
+    let code = head.split(' ').nth(1).expect("a status");
+    code.parse().expect("a number")
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    let mut sum = Sha256::new();
+    sum.update(bytes);
+    hex(sum)
+}
+
+fn hex(sum: Sha256) -> String {
+    let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+    sum.finalize().iter().fold(String::new(), hex)
+}
+
+/// Bytes that repeat nowhere soon (xorshift), so that a shift would be seen.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

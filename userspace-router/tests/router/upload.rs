@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Uploads: asked, declined, accepted, pipelined.
+
+use crate::support::*;
+
+fn put(length: usize) -> String {
+    format!("PUT /file HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
+}
+
+#[test]
+fn declined_then_taken_whole() {
+    let (first, second) = (decliner(421), taker());
+    let router = Router::start(&[nobody(), first, second], "", "");
+    let body = noise(5_000_000);
+    let mut client = router.connect();
+    client.send(put(body.len()));
+    client.send(&body);
+    let head = client.head();
+    assert_eq!(status(&head), 200, "{head}");
+    assert_eq!(client.body(64), sha256(&body).into_bytes());
+    let log = router.logged();
+    assert!(
+        log.contains("=down,") && log.contains("=declined-421,"),
+        "{log}"
+    );
+    assert!(
+        log.contains(&format!("{second}=accepted up=5000000 down=64 ")),
+        "{log}"
+    );
+    assert!(
+        log.contains("method=PUT host=a target=/file status=200 reason=- "),
+        "{log}"
+    );
+}
+
+#[test]
+fn taken_at_once_without_asking() {
+    let backend = backend(|mut peer, _| {
+        let head = peer.head();
+        assert!(!head.contains("Expect"), "{head}");
+        let digest = peer.digest(content_length(&head));
+        peer.send(ok(&digest));
+    });
+    let router = Router::start(&[backend], "mode = \"optimistic\"", "");
+    let body = noise(300_000);
+    let mut client = router.connect();
+    client.send(put(body.len()));
+    client.send(&body);
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(&body).into_bytes());
+}
+
+#[test]
+fn an_optimistic_decline_before_any_byte_goes_on() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let second = backend(move |mut peer, _| {
+        let head = peer.head();
+        tell.send(()).expect("the test waits");
+        let digest = peer.digest(content_length(&head));
+        peer.send(ok(&digest));
+    });
+    let router = Router::start(&[decliner(421), second], "mode = \"optimistic\"", "");
+    let mut client = router.connect();
+    client.send(put(4));
+    told.recv_timeout(PATIENCE).expect("the second is asked");
+    client.send("body");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(b"body").into_bytes());
+}
+
+#[test]
+fn an_optimistic_decline_after_some_bytes_is_final() {
+    let decliner = backend(|mut peer, _| {
+        peer.head();
+        peer.body(4);
+        peer.send("HTTP/1.1 421 No\r\nContent-Length: 3\r\n\r\nno\n");
+        let _either_way = peer.ends_by_reset();
+    });
+    let router = Router::start(&[decliner, taker()], "mode = \"optimistic\"", "");
+    let mut client = router.connect();
+    client.send(put(8));
+    client.send("body");
+    assert_eq!(status(&client.head()), 421);
+    assert_eq!(client.rest(), b"no\n");
+}
+
+#[test]
+fn keep_alive_on_both_sides() {
+    let router = Router::start(&[taker()], "", "");
+    let mut client = router.connect();
+    for size in [1, 70_000, 0, 3] {
+        let body = noise(size);
+        client.send(put(size));
+        client.send(&body);
+        assert_eq!(status(&client.head()), 200);
+        assert_eq!(client.body(64), sha256(&body).into_bytes());
+    }
+}
+
+#[test]
+fn the_back_ends_connection_is_used_again() {
+    let backend = backend(|mut peer, number| {
+        while !peer.head().is_empty() {
+            peer.send(ok(&number.to_string()));
+        }
+    });
+    let router = Router::start(&[backend], "", "");
+    for _ in 0..3 {
+        let mut client = router.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(status(&client.head()), 200);
+        assert_eq!(client.body(1), b"1");
+        router.logged();
+    }
+}
+
+#[test]
+fn pipelined_requests_in_one_segment_are_answered_in_order() {
+    let router = Router::start(&[taker()], "", "");
+    let mut client = router.connect();
+    let (one, two) = (noise(1_000), noise(2_000));
+    let mut all = put(one.len()).into_bytes();
+    all.extend_from_slice(&one);
+    all.extend_from_slice(put(two.len()).as_bytes());
+    all.extend_from_slice(&two);
+    all.extend_from_slice(b"GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+    all.extend_from_slice(b"GET /very-last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.send(&all);
+    for body in [&one[..], &two, b"", b""] {
+        assert_eq!(status(&client.head()), 200);
+        assert_eq!(client.body(64), sha256(body).into_bytes());
+    }
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
+fn all_decline_and_the_last_answer_is_relayed() {
+    let router = Router::start(&[decliner(421), decliner(421)], "", "");
+    let mut client = router.connect();
+    client.send(put(100));
+    let head = client.head();
+    assert_eq!(status(&head), 421);
+    assert_eq!(field(&head, "Connection"), Some("close"));
+    assert_eq!(client.rest(), b"no\n");
+}
+
+#[test]
+fn all_decline_by_other_codes_and_503_is_configured() {
+    let route = "decline = [421, 503, 429]\nall-declined = \"503\"";
+    let router = Router::start(&[decliner(503), decliner(429)], route, "");
+    let mut client = router.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = client.head();
+    assert_eq!(status(&head), 503);
+    let proxy_status = field(&head, "Proxy-Status").expect("a reason");
+    assert_eq!(
+        proxy_status,
+        "underpass; error=destination_unavailable; details=\"all-declined\""
+    );
+    let log = router.logged();
+    assert!(log.contains("reason=all-declined"), "{log}");
+}
+
+#[test]
+fn the_clients_own_expect_gets_the_back_ends_verdict() {
+    let router = Router::start(&[decliner(421), taker()], "", "");
+    let expect = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = router.connect();
+    client.send(expect);
+    assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("hello");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(b"hello").into_bytes());
+    let nobody_takes = Router::start(&[decliner(421)], "", "");
+    let mut client = nobody_takes.connect();
+    client.send(expect);
+    assert_eq!(status(&client.head()), 421);
+}
+
+#[test]
+fn a_back_end_that_knows_no_expect_is_asked_again_without() {
+    let backend = backend(|mut peer, _| {
+        let head = peer.head();
+        if head.contains("Expect") {
+            return peer.send("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
+        }
+        let digest = peer.digest(content_length(&head));
+        peer.send(ok(&digest));
+    });
+    let router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    client.send(put(3));
+    client.send("abc");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(b"abc").into_bytes());
+}
+
+#[test]
+fn a_silent_back_end_declines_or_is_sent_the_body() {
+    let silent = || {
+        backend(|mut peer, _| {
+            let head = peer.head();
+            let digest = peer.digest(content_length(&head));
+            peer.send(ok(&format!("old{digest}")));
+        })
+    };
+    let router = Router::start(&[silent(), taker()], "", "ask-ms = 100");
+    let mut client = router.connect();
+    client.send(put(3));
+    client.send("abc");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(b"abc").into_bytes());
+    assert!(router.logged().contains("=silent,"));
+    let router = Router::start(&[silent()], "on-silence = \"forward\"", "ask-ms = 100");
+    let mut client = router.connect();
+    client.send(put(3));
+    client.send("abc");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(3), b"old");
+}
