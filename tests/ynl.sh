@@ -11,11 +11,6 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 : "${YNL:?the folder tools/net/ynl of a kernel tree}" "${SPEC:?the path of underpass.yaml}"
 
-# A namespace of its own has no other routers, queues or counts.
-if [ "${UNSHARED:-}" != yes ]; then
-	UNSHARED=yes exec unshare --net "$0"
-fi
-ip link set lo up
 
 port=8080
 count=0
