@@ -11,6 +11,7 @@ use tokio::runtime;
 use tokio::signal::unix::{signal, SignalKind};
 use underpass::access::AccessLog;
 use underpass::config::{Config, EngineKind};
+use underpass::engine::kernel::KernelEngine;
 use underpass::engine::user::UserEngine;
 use underpass::engine::Engine;
 use underpass::route::Table;
@@ -90,7 +91,10 @@ fn run(file: &Path) -> Result<(), String> {
         .map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(async {
         match config.engine {
-            EngineKind::Kernel => Err("not yet".to_owned()),
+            EngineKind::Kernel => {
+                let engine = KernelEngine::attach().await;
+                serve(engine.map_err(|error| error.to_string())?, config).await
+            }
             EngineKind::User => {
                 eprintln!("underpass: engine user: bodies pass through user space");
                 serve(UserEngine::default(), config).await
@@ -139,6 +143,8 @@ fn bind(address: SocketAddr) -> Result<TcpListener, String> {
             // Else [::]:80 and 0.0.0.0:80 could not stand side by side.
             socket.set_only_v6(true)?;
         }
+        // Accepted connections inherit it: small answers must not wait for acknowledgements.
+        socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;

@@ -369,8 +369,7 @@ impl<E: Engine> Router<E> {
         tokio::spawn(async move {
             let connect = tokio::net::TcpStream::connect(backend);
             let outcome = match tokio::time::timeout(limit, connect).await {
-                Ok(Ok(socket)) => socket.into_std().map_err(|_| false),
-                Ok(Err(_)) => Err(false),
+                Ok(socket) => socket.and_then(plain).map_err(|_| false),
                 Err(_) => Err(true),
             };
             // The router is gone only when the process ends.
@@ -475,6 +474,12 @@ impl<E: Engine> Router<E> {
         let token = Kind::Tagged(Tag::Ending).token(0, 0);
         self.engine.submit(command, token);
     }
+}
+
+/// A socket that does not hold small messages back.
+fn plain(socket: tokio::net::TcpStream) -> std::io::Result<TcpStream> {
+    socket.set_nodelay(true)?;
+    socket.into_std()
 }
 
 /// Errnos (ENOENT, EPIPE, ENOTCONN) of a peer that left before a command reached it:

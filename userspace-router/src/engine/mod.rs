@@ -4,6 +4,7 @@
 //! What commands and events mean is in `docs/netlink.md`; both engines keep to it, so that
 //! what is tested with one holds for the other.
 
+pub mod kernel;
 pub mod user;
 
 use std::fmt;

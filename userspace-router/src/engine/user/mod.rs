@@ -162,8 +162,6 @@ fn take_in(
     head_limit: u32,
     listener: Option<u32>,
 ) -> u32 {
-    // Without it, small answers would wait for acknowledgements. It cannot fail on TCP.
-    let _plain = stream.set_nodelay(true);
     let mut table = shared.lock();
     let id = table.add(stream, side, head_limit, listener);
     let wake = table.queues.get(&id).map(|queue| queue.wake.clone());

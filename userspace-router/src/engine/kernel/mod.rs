@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The engine `kernel`: the module moves the bodies; this side speaks its netlink family.
+//!
+//! Several commands go down in one datagram, and all events that wait are read at one
+//! wake-up. After an overflow nothing of the kernel's state is lost, only answers may be:
+//! a dump of all queues tells what became of the commands.
+
+mod pending;
+mod socket;
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+use underpass_proto::{
+    messages, Command, Content, DecodeError, Done, Event, ForwardResult, Incoming as Message,
+    Problem, QueueInfo, Refusal, Reply, Side,
+};
+
+use super::{Engine, EngineError, Incoming, Refused, Token};
+use pending::{Entry, Found, Pending, Wants};
+use socket::{Channel, Read};
+
+const EINVAL: i32 = 22;
+const ENOBUFS: i32 = 105;
+/// Bytes of commands that are sent at once; one more fits on top of it.
+const BATCH: usize = 48 * 1024;
+/// Messages that are handed on at once.
+const EVENTS: usize = 512;
+/// Of no interest to anybody.
+const NOBODY: Token = Token(u64::MAX);
+
+/// The engine; needs the module, CAP_NET_ADMIN and a tokio runtime around it.
+pub struct KernelEngine {
+    channel: Channel,
+    sequence: u32,
+    /// Commands that were not sent yet.
+    batch: Vec<u8>,
+    pending: Pending,
+    ready: Vec<Incoming>,
+    /// The dump that runs, and what it told so far.
+    dump: Option<(u32, Vec<QueueInfo>)>,
+    /// Something was lost since the dump began.
+    lost: bool,
+    overflows: u64,
+}
+
+impl KernelEngine {
+    /// Becomes a router of the module.
+    ///
+    /// # Errors
+    /// If the module is not loaded, or does not take this process for a router.
+    pub async fn attach() -> Result<Self, EngineError> {
+        let mut engine = Self {
+            channel: Channel::open().await?,
+            sequence: 1,
+            batch: Vec::new(),
+            pending: Pending::default(),
+            ready: Vec::new(),
+            dump: None,
+            lost: false,
+            overflows: 0,
+        };
+        let attach = Command::RouterAttach {
+            credit: None,
+            grace: None,
+        };
+        engine.submit(attach, NOBODY);
+        let mut inbox = Vec::new();
+        while inbox.is_empty() {
+            engine.wait(&mut inbox).await?;
+        }
+        match inbox.pop() {
+            Some(Incoming::Added { id, .. }) => {
+                eprintln!("underpass: engine kernel: router {id} of the module");
+                Ok(engine)
+            }
+            Some(Incoming::Refused { refusal, .. }) => Err(EngineError(format!(
+                "{refusal}: run it as root, or with CAP_NET_ADMIN"
+            ))),
+            other => Err(EngineError(format!(
+                "instead of an attached router: {other:?}"
+            ))),
+        }
+    }
+
+    fn give(&mut self, command: &Command, token: Token, wants: Wants) {
+        self.sequence = self.sequence.wrapping_add(1);
+        let (sequence, name) = (self.sequence, command.name());
+        if self.batch.len() > BATCH {
+            self.flush();
+        }
+        let encoded = command.append(self.channel.family, sequence, false, &mut self.batch);
+        match encoded {
+            Ok(()) => self.pending.push(Entry {
+                sequence,
+                token,
+                name,
+                wants,
+            }),
+            Err(error) => self.refuse(token, name, EINVAL, error.to_string()),
+        }
+    }
+
+    fn refuse(&mut self, token: Token, command: &'static str, errno: i32, text: String) {
+        let refusal = Refused {
+            command,
+            errno,
+            text,
+        };
+        self.ready.push(Incoming::Refused { token, refusal });
+    }
+
+    fn flush(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
+        let outcome = self.channel.send(&self.batch);
+        self.batch.clear();
+        if let Err(error) = outcome {
+            // Not one of them was done: a datagram arrives whole or not at all.
+            let errno = error.raw_os_error().unwrap_or(ENOBUFS);
+            let unsent = self.pending.before(self.sequence.wrapping_add(1));
+            for entry in unsent {
+                self.refuse(entry.token, entry.name, errno, "it was not sent".to_owned());
+            }
+        }
+    }
+
+    /// Reads what waits, up to a limit.
+    fn read_all(&mut self) -> Result<(), EngineError> {
+        while self.ready.len() < EVENTS {
+            match self.channel.read() {
+                Ok(Read::Datagram) => self.datagram(),
+                Ok(Read::Overflow) => self.overflow(),
+                Ok(Read::Nothing) => {
+                    if self.dump.is_none() {
+                        self.pending.settle();
+                    }
+                    break;
+                }
+                Err(error) => return Err(EngineError(format!("netlink socket: {error}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn datagram(&mut self) {
+        let datagram = std::mem::take(&mut self.channel.datagram);
+        for message in messages(&datagram, self.channel.family) {
+            match message {
+                Ok(message) => self.message(message),
+                Err(error) => self.undecodable(&error),
+            }
+        }
+        self.channel.datagram = datagram;
+    }
+
+    fn undecodable(&mut self, error: &DecodeError) {
+        eprintln!("underpass: engine kernel: {error}");
+        if error.problem == Problem::Overrun {
+            self.overflow();
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        let Message { sequence, content } = message;
+        let dumping = self.dump.as_mut().filter(|(number, _)| *number == sequence);
+        match (content, dumping) {
+            (Content::Event(event), _) => self.ready.push(Incoming::Event(event)),
+            (Content::Reply(Reply::Queue(queue)), Some((_, seen))) => seen.push(queue),
+            (Content::DumpEnd, Some(_)) => self.dumped(None),
+            (Content::Refused(refusal), Some(_)) => self.dumped(Some(&refusal)),
+            (Content::Reply(reply), None) => self.replied(sequence, reply),
+            (Content::Refused(refusal), None) => {
+                if let Some(entry) = self.pending.take(sequence) {
+                    self.refuse(entry.token, entry.name, refusal.errno, refusal.text);
+                }
+            }
+            (Content::Ack | Content::DumpEnd | Content::Reply(_), _) => {}
+        }
+    }
+
+    fn replied(&mut self, sequence: u32, reply: Reply) {
+        let Some(entry) = self.pending.take(sequence) else {
+            return;
+        };
+        match reply {
+            Reply::Queue(queue) => self.done(&entry, &queue),
+            Reply::Listener(listener) => self.ready.push(Incoming::Added {
+                token: entry.token,
+                id: listener.id,
+            }),
+            Reply::Router(router) => self.ready.push(Incoming::Added {
+                token: entry.token,
+                id: router.id,
+            }),
+            Reply::Stats(_) => {}
+        }
+    }
+
+    /// A command about this queue was done, and has something to tell.
+    fn done(&mut self, entry: &Entry, queue: &QueueInfo) {
+        let incoming = match entry.wants {
+            Wants::Cancel(..) => Incoming::Event(Event::Done(Done {
+                id: queue.id,
+                generation: queue.generation,
+                to: queue.to,
+                result: ForwardResult::Cancelled,
+                error: 0,
+                taken: queue.taken,
+            })),
+            _ => Incoming::Added {
+                token: entry.token,
+                id: queue.id,
+            },
+        };
+        self.ready.push(incoming);
+    }
+
+    fn overflow(&mut self) {
+        self.overflows += 1;
+        if self.dump.is_some() {
+            self.lost = true;
+            return;
+        }
+        eprintln!(
+            "underpass: engine kernel: messages were lost ({} times so far): asking again",
+            self.overflows
+        );
+        self.start_dump();
+    }
+
+    fn start_dump(&mut self) {
+        self.lost = false;
+        self.sequence = self.sequence.wrapping_add(1);
+        self.dump = Some((self.sequence, Vec::new()));
+        let encoded =
+            Command::QueueDump.append(self.channel.family, self.sequence, false, &mut self.batch);
+        if let Err(error) = encoded {
+            // It has no attribute that could be too long.
+            eprintln!("underpass: engine kernel: {error}");
+        }
+        self.flush();
+    }
+
+    /// The dump is over: answers that were lost are found in it.
+    fn dumped(&mut self, refusal: Option<&Refusal>) {
+        let Some((sequence, queues)) = self.dump.take() else {
+            return;
+        };
+        if let Some(refusal) = refusal {
+            eprintln!("underpass: engine kernel: the dump failed: {refusal}");
+        }
+        if self.lost {
+            return self.start_dump();
+        }
+        for entry in self.pending.before(sequence) {
+            match entry.look_up(&queues) {
+                Found::Done(queue) => self.done(&entry, &queue),
+                Found::Refused => {
+                    let text = "the answer was lost".to_owned();
+                    self.refuse(entry.token, entry.name, ENOBUFS, text);
+                }
+                Found::Silence => {}
+            }
+        }
+    }
+}
+
+impl Engine for KernelEngine {
+    fn listen(&mut self, socket: TcpListener, head_limit: u32, token: Token) {
+        let command = Command::ListenerAdd {
+            fd: socket.as_raw_fd(),
+            head_limit: Some(head_limit),
+        };
+        self.give(&command, token, Wants::Listener(socket));
+    }
+
+    fn adopt(&mut self, socket: TcpStream, side: Side, head_limit: u32, token: Token) {
+        let command = Command::QueueAdd {
+            fd: socket.as_raw_fd(),
+            side,
+            head_limit: Some(head_limit),
+        };
+        self.give(&command, token, Wants::Queue(socket));
+    }
+
+    fn submit(&mut self, command: Command, token: Token) {
+        let wants = Wants::of(&command);
+        self.give(&command, token, wants);
+    }
+
+    fn shutdown(&mut self) {
+        self.submit(Command::RouterDetach { grace: Some(0) }, NOBODY);
+        self.flush();
+    }
+
+    async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
+        loop {
+            self.flush();
+            self.read_all()?;
+            if !self.ready.is_empty() {
+                out.append(&mut self.ready);
+                return Ok(());
+            }
+            self.channel.readable().await?;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The netlink socket: opened, bound, and connected to the kernel.
+//!
+//! Connected, so that no other process's messages come in. It must not know what the
+//! datagrams say, but for the one question about the family's number.
+
+use std::io;
+
+use netlink_sys::{protocols::NETLINK_GENERIC, Socket, SocketAddr};
+use rustix::net::sockopt;
+use tokio::io::unix::AsyncFd;
+use underpass_proto::family;
+
+use crate::engine::EngineError;
+
+/// Bytes of events that may wait for this process.
+const RECEIVE_BUFFER: usize = 8 << 20;
+/// Bytes of the longest datagram: a head's event, or a page of a dump.
+const DATAGRAM_MAX: usize = 128 * 1024;
+/// `recv` tells a datagram's own length, also if it was cut.
+const MSG_TRUNC: i32 = 0x20;
+
+/// What one attempt to read gave.
+pub enum Read {
+    /// A datagram of so many bytes, in `datagram`.
+    Datagram,
+    /// Messages were lost.
+    Overflow,
+    /// Nothing waits.
+    Nothing,
+}
+
+/// The socket and the datagram read last.
+pub struct Channel {
+    fd: AsyncFd<Socket>,
+    pub family: u16,
+    pub datagram: Vec<u8>,
+}
+
+impl Channel {
+    /// Opens the socket and finds the family.
+    pub async fn open() -> Result<Self, EngineError> {
+        let failed = |error: io::Error| EngineError(format!("netlink socket: {error}"));
+        let mut socket = Socket::new(NETLINK_GENERIC).map_err(failed)?;
+        socket.bind_auto().map_err(failed)?;
+        socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
+        socket.set_non_blocking(true).map_err(failed)?;
+        socket.set_ext_ack(true).map_err(failed)?;
+        socket.set_cap_ack(true).map_err(failed)?;
+        enlarge(&socket).map_err(failed)?;
+        let mut channel = Self {
+            fd: AsyncFd::register(socket).map_err(failed)?,
+            family: 0,
+            datagram: Vec::with_capacity(DATAGRAM_MAX),
+        };
+        channel.send(&family::request(1)).map_err(failed)?;
+        loop {
+            match channel.read().map_err(failed)? {
+                Read::Datagram => break,
+                Read::Overflow => {}
+                Read::Nothing => channel.readable().await?,
+            }
+        }
+        channel.family = family::answer(&channel.datagram).map_err(|error| {
+            EngineError(format!(
+                "{error}: `insmod underpass.ko`, or choose engine = \"user\" in the configuration"
+            ))
+        })?;
+        Ok(channel)
+    }
+
+    /// Sends commands; the kernel has done them when this returns.
+    pub fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        self.fd.get_ref().send(datagram, 0).map(|_| ())
+    }
+
+    /// Reads a datagram if there is one.
+    pub fn read(&mut self) -> io::Result<Read> {
+        self.datagram.clear();
+        match self.fd.get_ref().recv(&mut self.datagram, MSG_TRUNC) {
+            Ok(length) if length > self.datagram.len() => Ok(Read::Overflow),
+            Ok(_) => Ok(Read::Datagram),
+            Err(error) if error.raw_os_error() == Some(super::ENOBUFS) => Ok(Read::Overflow),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Overflow),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until `read` is worth another try. Call it after `Read::Nothing` only.
+    pub async fn readable(&self) -> Result<(), EngineError> {
+        let failed = |error: io::Error| EngineError(format!("netlink socket: {error}"));
+        let mut guard = self.fd.readable().await.map_err(failed)?;
+        guard.clear_ready();
+        Ok(())
+    }
+}
+
+/// Beyond the system's limit where that is allowed, up to it elsewhere.
+fn enlarge(socket: &Socket) -> io::Result<()> {
+    if sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER).is_err() {
+        sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER)?;
+    }
+    Ok(())
+}
