@@ -49,7 +49,7 @@ impl Channel {
         socket.set_cap_ack(true).map_err(failed)?;
         enlarge(&socket).map_err(failed)?;
         let mut channel = Self {
-            fd: AsyncFd::register(socket).map_err(failed)?,
+            fd: AsyncFd::register(socket).map_err(|error| failed(error.into()))?,
             family: 0,
             datagram: Vec::with_capacity(DATAGRAM_MAX),
         };
