@@ -49,7 +49,7 @@ impl Channel {
         socket.set_cap_ack(true).map_err(failed)?;
         enlarge(&socket).map_err(failed)?;
         let mut channel = Self {
-            fd: AsyncFd::register(socket).map_err(|error| failed(error.into()))?,
+            fd: watch(socket).map_err(failed)?,
             family: 0,
             datagram: Vec::with_capacity(DATAGRAM_MAX),
         };
@@ -94,6 +94,15 @@ impl Channel {
         guard.clear_ready();
         Ok(())
     }
+}
+
+/// Lets the runtime watch the socket, which has one descriptor from its birth to its drop.
+#[expect(
+    deprecated,
+    reason = "the successor is an unsafe fn, which has no place in this crate"
+)]
+fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    AsyncFd::new(socket)
 }
 
 /// Beyond the system's limit where that is allowed, up to it elsewhere.
