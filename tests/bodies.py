@@ -242,8 +242,11 @@ def echo_full_duplex():
         p.r.do("route", id=b, generation=1, to=f, framing="length", length=BULK, data=ANSWER)
 
         def echo():
-            while part := s.recv(65536):
+            left = BULK
+            while left:
+                part = s.recv(65536)
                 s.sendall(part)
+                left -= len(part)
 
         body = content(BULK, 5)
         threads = [
@@ -254,6 +257,8 @@ def echo_full_duplex():
             t.start()
         read_exactly(c, len(ANSWER))
         assert read_exactly(c, BULK) == body, "content differs"
+        for t in threads:
+            t.join()
 
 
 def truncated_resets_target():

@@ -4,6 +4,8 @@
 //! Invariants: `taken` never passes the announced length; a complete body allows
 //! no further byte. It must not look at content.
 
+#![forbid(unsafe_code)]
+
 /// How long a body is (RFC 9112 section 6.3). The router decides; this enforces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -70,7 +72,14 @@ mod tests {
 
     #[test]
     fn a_length_is_exact_around_32_bits() {
-        for length in [0u64, 1, u64::from(u32::MAX), 1 << 32, (1 << 32) + 1, u64::MAX] {
+        for length in [
+            0u64,
+            1,
+            u64::from(u32::MAX),
+            1 << 32,
+            (1 << 32) + 1,
+            u64::MAX,
+        ] {
             let mut body = Body::new(Framing::Length(length));
             assert_eq!(body.is_complete(), length == 0);
             body.take(length.saturating_sub(1));

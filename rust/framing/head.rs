@@ -6,6 +6,8 @@
 //! A bare LF ends a line here too: such a head must reach the router at once, which
 //! refuses it; waiting for a CRLF that never comes would be a hang.
 
+#![forbid(unsafe_code)]
+
 /// Verdict on the bytes seen so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {
@@ -123,7 +125,10 @@ mod tests {
 
     #[test]
     fn leading_empty_lines_belong_to_the_head() {
-        assert_eq!(whole(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 100), Scan::Done { len: 22 });
+        assert_eq!(
+            whole(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", 100),
+            Scan::Done { len: 22 }
+        );
         let mut lead = HeadScan::new(100);
         assert_eq!(lead.feed(b"\r\n\r\n\r\n"), Scan::NeedMore);
         assert!(!lead.has_text());

@@ -9,6 +9,7 @@
 //! segmentation gives the same result; a verdict, once given, stays.
 //! It must not read sockets, know about locks, or parse a header field.
 
+#![forbid(unsafe_code)]
 
 mod body;
 mod head;

@@ -14,6 +14,8 @@
 //! bytes of a body that was taken from can only be discarded, never sent to a second
 //! target. It must not know where bytes go, only whether they are sent or discarded.
 
+#![forbid(unsafe_code)]
+
 use super::{Body, Framing, HeadScan, Scan};
 
 /// Which end of the front end a queue is.

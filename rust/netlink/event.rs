@@ -3,6 +3,8 @@
 //!
 //! Errors: EAGAIN, the router's socket is full; ECONNREFUSED, it is gone; ENOMEM.
 
+#![forbid(unsafe_code)]
+
 use super::gen::{cmd, queue};
 use super::reply::{addresses, reason_numbers, result_numbers, side_number};
 use crate::framing::State;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Commands about listeners.
 
-use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
+#![forbid(unsafe_code)]
+
 use super::gen::HEAD_LIMIT_DEFAULT;
+use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
 use super::{check_owner, engine, refuse, reply, required, sender};
 use crate::queue::{Engine, Listener};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
@@ -21,7 +23,10 @@ pub fn usable(kind: &Kind, net: NetId) -> Result<(), FdError> {
         return Err((EXDEV, "the socket belongs to another network namespace"));
     }
     if kind.has_ulp {
-        return Err((EOPNOTSUPP, "an upper layer protocol such as TLS is on the socket"));
+        return Err((
+            EOPNOTSUPP,
+            "an upper layer protocol such as TLS is on the socket",
+        ));
     }
     if kind.taken {
         return Err((EBUSY, "the socket is adopted already, or in a sockmap"));
@@ -61,13 +66,20 @@ impl Do for Add {
         let engine = engine()?;
         let router = sender(&engine, request)?;
         let fd = required(request, listener::FD, "fd")?;
-        let limit = request.u32(listener::HEAD_LIMIT).unwrap_or(HEAD_LIMIT_DEFAULT);
+        let limit = request
+            .u32(listener::HEAD_LIMIT)
+            .unwrap_or(HEAD_LIMIT_DEFAULT);
         let refused = |(errno, words): FdError| refuse!(errno, listener::FD, "fd {fd}: {words}");
         let sock = Sock::from_fd(fd).map_err(refused)?;
         listening(&sock.kind(), request.net()).map_err(refused)?;
         let l = Listener::new(&engine, &router, sock, limit)?;
-        engine.add_listener(&l, |kind| listening(kind, request.net())).map_err(refused)?;
-        answer(request, Self::CMD, &l).inspect_err(|_| Listener::end(&l))
+        engine
+            .add_listener(&l, |kind| listening(kind, request.net()))
+            .map_err(refused)?;
+        answer(request, Self::CMD, &l).inspect_err(|_| Listener::end(&l))?;
+        // Only now, so that no head comes before the reply.
+        Listener::open(&l);
+        Ok(())
     }
 }
 

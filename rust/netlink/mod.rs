@@ -5,6 +5,7 @@
 //! command is checked whole before anything changes, and each refusal has words. It must
 //! not move bytes itself: it sets state and wakes the queue.
 
+#![forbid(unsafe_code)]
 
 pub mod event;
 #[rustfmt::skip]
@@ -63,10 +64,12 @@ fn engine() -> Result<Arc<Engine>, Refusal> {
 
 /// The router that the sender is.
 fn sender(engine: &Engine, request: &Request<'_>) -> Result<Arc<Router>, Refusal> {
-    let router = engine.router_of(request.net(), request.portid()).ok_or_else(|| {
-        let words = format_args!("this socket is no router; send router-attach first");
-        Refusal::new(EPERM, words)
-    })?;
+    let router = engine
+        .router_of(request.net(), request.portid())
+        .ok_or_else(|| {
+            let words = format_args!("this socket is no router; send router-attach first");
+            Refusal::new(EPERM, words)
+        })?;
     router.heard();
     Ok(router)
 }
@@ -80,12 +83,18 @@ fn check_owner(
     id: u32,
 ) -> Result<(), Refusal> {
     if router.port() != request.portid() {
-        return Err(refuse!(EPERM, attr, "{what} {id} belongs to another router"));
+        return Err(refuse!(
+            EPERM,
+            attr,
+            "{what} {id} belongs to another router"
+        ));
     }
     router.heard();
     Ok(())
 }
 
 fn required(request: &Request<'_>, attr: u16, name: &str) -> Result<u32, Refusal> {
-    request.u32(attr).ok_or_else(|| Refusal::missing(attr, name))
+    request
+        .u32(attr)
+        .ok_or_else(|| Refusal::missing(attr, name))
 }

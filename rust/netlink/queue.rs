@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Commands about queues.
 
+#![forbid(unsafe_code)]
+
 use super::gen::{cmd, framing, queue, side};
 use super::gen::{CANCEL_POLICY, DRAIN_POLICY, FORWARD_POLICY, ROUTE_POLICY, SEND_POLICY};
 use super::gen::{HEAD_LIMIT_DEFAULT, SEND_LIMIT};
@@ -87,9 +89,17 @@ impl Do for Add {
         let sock = Sock::from_fd(fd).map_err(refused)?;
         connected(&sock.kind(), request.net()).map_err(refused)?;
         let q = Queue::new(&engine, &router, sock, side, 0, limit)?;
-        engine.add_queue(&q, |kind| connected(kind, request.net())).map_err(refused)?;
+        let mut reply = Message::reply(request, Self::CMD, reply::SIZE)?;
+        reply::queue(reply.writer(), &q)?;
+        // Locked, so that no event comes before the reply, and nobody ends it meanwhile.
+        let inner = q.inner.lock();
+        engine
+            .add_queue(&q, |kind| connected(kind, request.net()))
+            .map_err(refused)?;
+        let answered = reply.answer(request);
+        drop(inner);
         router.stats.added.add(1);
-        answer(request, Self::CMD, &q).inspect_err(|_| close(&q, How::Abort))
+        Ok(answered.inspect_err(|_| close(&q, How::Abort))?)
     }
 }
 
@@ -173,14 +183,26 @@ fn send_to<R>(
     let mut out = q.out.lock();
     if let Some(writer) = &out.writer {
         let from = writer.id;
-        return Err(refuse!(EBUSY, attr, "a forward from queue {from} into queue {id} runs"));
+        return Err(refuse!(
+            EBUSY,
+            attr,
+            "a forward from queue {from} into queue {id} runs"
+        ));
     }
     if let Some(errno) = out.broken() {
-        return Err(refuse!(EPIPE, attr, "queue {id} can send nothing more (error {errno})"));
+        return Err(refuse!(
+            EPIPE,
+            attr,
+            "queue {id} can send nothing more (error {errno})"
+        ));
     }
     if !out.has_room(data.len()) {
         let unsent = out.unsent();
-        return Err(refuse!(ENOBUFS, attr, "{unsent} of {SEND_LIMIT} bytes wait in queue {id}"));
+        return Err(refuse!(
+            ENOBUFS,
+            attr,
+            "{unsent} of {SEND_LIMIT} bytes wait in queue {id}"
+        ));
     }
     out.reserve(data.len())?;
     out.push(data)?;
@@ -217,9 +239,17 @@ fn framing(request: &Request<'_>) -> Result<Framing, Refusal> {
         (framing::LENGTH, None) => Err(Refusal::missing(queue::LENGTH, "length")),
         (framing::CHUNKED | framing::TUNNEL, _) => {
             let words = "is not supported by this version";
-            Err(refuse!(EOPNOTSUPP, queue::FRAMING, "framing {number} {words}"))
+            Err(refuse!(
+                EOPNOTSUPP,
+                queue::FRAMING,
+                "framing {number} {words}"
+            ))
         }
-        (_, Some(_)) => Err(refuse!(EINVAL, queue::LENGTH, "only framing 'length' has a length")),
+        (_, Some(_)) => Err(refuse!(
+            EINVAL,
+            queue::LENGTH,
+            "only framing 'length' has a length"
+        )),
         (framing::NONE, None) => Ok(Framing::None),
         (framing::UNTIL_CLOSE, None) => Ok(Framing::UntilClose),
         (other, None) => Err(refuse!(EINVAL, queue::FRAMING, "unknown framing {other}")),
@@ -231,7 +261,11 @@ fn broke(q: &Queue, given: u32, rule: Rule) -> Refusal {
     let id = q.id;
     match rule {
         Rule::Stale { have } => {
-            refuse!(ESTALE, queue::GENERATION, "queue {id} is at generation {have}, not {given}")
+            refuse!(
+                ESTALE,
+                queue::GENERATION,
+                "queue {id} is at generation {have}, not {given}"
+            )
         }
         Rule::NotReady => refuse!(ENODATA, queue::ID, "no head waits in queue {id}"),
         Rule::OverLimit => {
@@ -240,10 +274,18 @@ fn broke(q: &Queue, given: u32, rule: Rule) -> Refusal {
         }
         Rule::Busy => refuse!(EBUSY, queue::ID, "a forward from queue {id} runs"),
         Rule::Taken(n) => {
-            refuse!(EBADE, queue::TO, "{n} bytes of the body are gone: only discard is left")
+            refuse!(
+                EBADE,
+                queue::TO,
+                "{n} bytes of the body are gone: only discard is left"
+            )
         }
         Rule::OtherFraming => {
-            refuse!(EINVAL, queue::FRAMING, "the body of queue {id} began with another framing")
+            refuse!(
+                EINVAL,
+                queue::FRAMING,
+                "the body of queue {id} began with another framing"
+            )
         }
         Rule::Idle => refuse!(ENODATA, queue::ID, "no forward from queue {id} runs"),
         Rule::Ended => refuse!(EPIPE, queue::ID, "queue {id} receives nothing more"),
@@ -262,7 +304,11 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
         Some(_) => Some(own(&engine, request, queue::TO, "to")?),
     };
     if target.as_ref().is_some_and(|t| Arc::ptr_eq(t, &q)) {
-        return Err(refuse!(EINVAL, queue::TO, "a queue cannot be its own target"));
+        return Err(refuse!(
+            EINVAL,
+            queue::TO,
+            "a queue cannot be its own target"
+        ));
     }
     let mut inner = q.inner.lock();
     check_open(&inner, &q)?;

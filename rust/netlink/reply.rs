@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How routers, listeners and queues look in replies and dumps.
 
+#![forbid(unsafe_code)]
+
 use super::gen::{framing, listener, queue, reason, result, router, side, state};
 use crate::framing::{Ending, Framing, Reason, Side, State};
 use crate::queue::{Life, Listener, Queue, Router};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Commands about routers.
 
+#![forbid(unsafe_code)]
+
 use super::gen::{cmd, router, ROUTER_ATTACH_POLICY, ROUTER_DETACH_POLICY};
 use super::gen::{ROUTER_GET_POLICY, ROUTER_TAKEOVER_POLICY};
 use super::{engine, refuse, reply, required, sender};
@@ -74,7 +76,10 @@ impl Do for Takeover {
         // The reply stands before the events that follow.
         let before = r.port();
         engine.take_over(&r, request.portid(), terms(request));
-        pr_info!("router {id} taken over by socket {} from {before}\n", r.port());
+        pr_info!(
+            "router {id} taken over by socket {} from {before}\n",
+            r.port()
+        );
         answer(request, Self::CMD, &r)
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The counters of a network namespace.
 
+#![forbid(unsafe_code)]
+
 use super::engine;
 use super::gen::{cmd, stats};
 use super::reply::SIZE;

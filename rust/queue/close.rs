@@ -5,8 +5,10 @@
 //! that was ended holds no move, is nobody's target, and gets no more commands. The last
 //! references are dropped by the engine's reaper, after an RCU grace period.
 
+#![forbid(unsafe_code)]
+
+use super::connection::Life;
 use super::output::Flush;
-use super::queue::Life;
 use super::{Inner, Queue};
 use crate::framing::{Ending, Side, State};
 use crate::sys::clock;

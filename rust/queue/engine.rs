@@ -5,14 +5,16 @@
 //! not used twice at the same time. The clock ticks only while there is something to
 //! wait for, and does nothing itself but wake work items.
 
+#![forbid(unsafe_code)]
+
 use super::{Listener, Queue, Router, Stats, Terms};
+use crate::sys::clock;
 use crate::sys::global::Global;
 use crate::sys::hook::{self, Retired};
-use crate::sys::netns::{NetId, Namespaces};
+use crate::sys::netns::{Namespaces, NetId};
 use crate::sys::owner::Owners;
 use crate::sys::sock::{FdError, Kind};
 use crate::sys::workqueue::Workqueue;
-use crate::sys::clock;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -107,7 +109,10 @@ impl Engine {
     fn arm(self: &Arc<Self>) {
         let delay: Jiffies = msecs_to_jiffies(TICK_MS);
         // Armed already is fine.
-        let _ = self.wq.queue().enqueue_delayed::<Arc<Self>, 0>(self.clone(), delay);
+        let _ = self
+            .wq
+            .queue()
+            .enqueue_delayed::<Arc<Self>, 0>(self.clone(), delay);
     }
 
     /// The counters of a namespace.
@@ -117,14 +122,19 @@ impl Engine {
             return Ok(stats.clone());
         }
         let stats = Arc::new(Stats::new(), GFP_KERNEL)?;
-        tables.stats.try_create_and_insert(net, stats.clone(), GFP_KERNEL)?;
+        tables
+            .stats
+            .try_create_and_insert(net, stats.clone(), GFP_KERNEL)?;
         Ok(stats)
     }
 
     /// The router whose socket is `port` of `net`.
     pub fn router_of(&self, net: NetId, port: u32) -> Option<Arc<Router>> {
         let tables = self.tables.lock();
-        let found = tables.routers.values().find(|r| r.net == net && r.port() == port);
+        let found = tables
+            .routers
+            .values()
+            .find(|r| r.net == net && r.port() == port);
         found.cloned()
     }
 
@@ -161,17 +171,26 @@ impl Engine {
     /// How many queues `net` has.
     pub fn queue_count(&self, net: NetId) -> u32 {
         let tables = self.tables.lock();
-        tables.routers.values().filter(|r| r.net == net).fold(0u32, |sum, r| {
-            sum.saturating_add(r.queues.load(Relaxed))
-        })
+        tables
+            .routers
+            .values()
+            .filter(|r| r.net == net)
+            .fold(0u32, |sum, r| sum.saturating_add(r.queues.load(Relaxed)))
     }
 
     /// Makes a router for socket `port`.
-    pub fn add_router(self: &Arc<Self>, net: NetId, port: u32, terms: Terms) -> Result<Arc<Router>> {
+    pub fn add_router(
+        self: &Arc<Self>,
+        net: NetId,
+        port: u32,
+        terms: Terms,
+    ) -> Result<Arc<Router>> {
         let stats = self.stats(net)?;
         let router = Router::new(self.next_id(), net, port, terms, stats)?;
         let mut tables = self.tables.lock();
-        tables.routers.try_create_and_insert(router.id, router.clone(), GFP_KERNEL)?;
+        tables
+            .routers
+            .try_create_and_insert(router.id, router.clone(), GFP_KERNEL)?;
         Ok(router)
     }
 
@@ -183,7 +202,9 @@ impl Engine {
     ) -> Result<(), FdError> {
         const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
         let mut tables = self.tables.lock();
-        let inserted = tables.queues.try_create_and_insert(queue.id, queue.clone(), GFP_KERNEL);
+        let inserted = tables
+            .queues
+            .try_create_and_insert(queue.id, queue.clone(), GFP_KERNEL);
         drop(tables);
         inserted.map_err(|_| NO_MEMORY)?;
         queue.router.queues.add(1, Relaxed);
@@ -200,7 +221,9 @@ impl Engine {
         const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
         let (id, value) = (listener.id, listener.clone());
         let mut tables = self.tables.lock();
-        let inserted = tables.listeners.try_create_and_insert(id, value, GFP_KERNEL);
+        let inserted = tables
+            .listeners
+            .try_create_and_insert(id, value, GFP_KERNEL);
         drop(tables);
         inserted.map_err(|_| NO_MEMORY)?;
         listener.router.listeners.add(1, Relaxed);

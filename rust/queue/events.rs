@@ -5,6 +5,8 @@
 //! queue that could not deliver waits at its router, and is woken by credit, by any
 //! message of the router, or by the clock.
 
+#![forbid(unsafe_code)]
+
 use super::{Inner, Queue};
 use crate::framing::State;
 use crate::netlink::event;

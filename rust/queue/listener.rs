@@ -4,6 +4,8 @@
 //! Invariant: children inherit the listener's callbacks, so each gets the original ones back
 //! before anything else, also those that were waiting when the listener was released.
 
+#![forbid(unsafe_code)]
+
 use super::{Engine, Queue, Router};
 use crate::framing::Side;
 use crate::sys::hook::{self, Endpoint, Saved, Wake};
@@ -30,6 +32,7 @@ pub struct Listener {
     /// Connections accepted.
     pub accepted: Atomic<u64>,
     engine: Arc<Engine>,
+    opened: Atomic<u32>,
     sock: Sock,
     saved: Saved,
     #[pin]
@@ -56,6 +59,7 @@ impl Listener {
                 router: router.clone(),
                 accepted: Atomic::new(0),
                 engine: engine.clone(),
+                opened: Atomic::new(0),
                 sock,
                 saved: Saved::new(),
                 work <- new_work!("underpass_listener"),
@@ -90,13 +94,30 @@ impl Listener {
     fn adopt(&self, child: Sock) {
         hook::restore_child(self, &child);
         self.accepted.add(1, Relaxed);
-        self.router.stats.accepted.add(1);
+        self.router.note_accepted();
         let limit = self.head_limit;
-        let result = Queue::new(&self.engine, &self.router, child, Side::Front, self.id, limit)
-            .and_then(|queue| self.engine.add_queue(&queue, |_| Ok(())).map_err(|e| e.0));
+        let result = Queue::new(
+            &self.engine,
+            &self.router,
+            child,
+            Side::Front,
+            self.id,
+            limit,
+        )
+        .and_then(|queue| {
+            // Locked, so that nobody ends it between the table and its socket.
+            let _inner = queue.inner.lock();
+            self.engine.add_queue(&queue, |_| Ok(())).map_err(|e| e.0)
+        });
         if result.is_err() {
             self.router.stats.refused.add(1);
         }
+    }
+
+    /// Begins to accept; until then its owner has not heard of it.
+    pub fn open(this: &Arc<Self>) {
+        this.opened.store(1, Relaxed);
+        Self::kick(this.as_arc_borrow());
     }
 
     /// Stops listening. Connections that wait to be accepted still are.
@@ -106,7 +127,15 @@ impl Listener {
         }
         // Its drop waits until no callback runs; from then on no child can inherit ours.
         drop(hook::release(this));
-        while this.accept(BATCH) {}
+        loop {
+            match this.sock.accept() {
+                Ok(Some(child)) => this.adopt(child),
+                Ok(None) => return,
+                Err(e) if e == ECONNABORTED => {}
+                // Children that stay behind keep our callbacks, which do nothing any more.
+                Err(_) => return hook::pin_module("a listener could not be emptied"),
+            }
+        }
     }
 }
 
@@ -130,7 +159,7 @@ impl WorkItem for Listener {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        if this.accept(BATCH) {
+        if this.opened.load(Relaxed) != 0 && this.accept(BATCH) {
             Self::kick(this.as_arc_borrow());
         }
     }

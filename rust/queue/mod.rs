@@ -20,21 +20,22 @@
 //! by a move from or to it. `close::end` takes all of these back. A socket holds a
 //! reference of the module, so the module cannot be unloaded while there is a queue.
 
+#![forbid(unsafe_code)]
 
 mod close;
+mod connection;
 mod engine;
 mod events;
 mod listener;
 mod output;
 mod pump;
-mod queue;
 mod router;
 mod stats;
 
 pub use self::close::{cancel, end as close, How};
+pub use self::connection::{Done, Inner, Life, Move, Queue};
 pub use self::engine::{Engine, ENGINE};
 pub use self::listener::Listener;
 pub use self::output::Output;
-pub use self::queue::{Done, Inner, Life, Move, Queue};
 pub use self::router::{Router, Terms};
 pub use self::stats::Stats;

@@ -4,6 +4,8 @@
 //! Invariants: one writer at a time, so that bytes of two sources never mix; `data` waits
 //! within `SEND_LIMIT`; a FIN goes out once, after all data.
 
+#![forbid(unsafe_code)]
+
 use super::Queue;
 use crate::netlink::gen::SEND_LIMIT;
 use crate::sys::sock::{SendError, Sock};

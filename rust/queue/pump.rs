@@ -6,14 +6,16 @@
 //! took it, and counts as taken only then (or when the move is given up). It never waits
 //! for the network: where the target is full, the target's `Wake::Write` brings it back.
 
+#![forbid(unsafe_code)]
+
+use super::connection::{Done, Life, Queue};
 use super::output::{Flush, Output};
-use super::queue::{Done, Life, Queue};
 use super::{close, Inner};
 use crate::framing::{Broken, Effect, Ending, Fin, Framing, State};
+use crate::sys::clock;
 use crate::sys::hook::Endpoint;
 use crate::sys::pages::GatherError;
 use crate::sys::sock::SendError;
-use crate::sys::clock;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::lock::mutex::MutexGuard;
 use kernel::sync::Arc;

@@ -4,10 +4,12 @@
 //! Invariants: `port` is zero while no socket owns the router; `heads_out` counts the heads
 //! that were sent up and are not answered, and never passes `credit`.
 
+#![forbid(unsafe_code)]
+
 use super::{Queue, Stats};
 use crate::sys::{clock, netns::NetId};
 use kernel::prelude::*;
-use kernel::rbtree::{RBTree};
+use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 
@@ -145,19 +147,23 @@ impl Router {
             return false;
         }
         let state = self.state.lock();
-        state.gone_at.is_some_and(|at| {
-            clock::now_ms() >= at.saturating_add(u64::from(state.grace))
-        })
+        state
+            .gone_at
+            .is_some_and(|at| clock::now_ms() >= at.saturating_add(u64::from(state.grace)))
     }
 
     /// Whether one more connection may be accepted for it.
     pub fn may_accept(&self) -> bool {
-        if self.port() != 0 {
-            return true;
+        self.port() != 0 || self.state.lock().orphans < ORPHANS_MAX
+    }
+
+    /// A connection was accepted for it.
+    pub fn note_accepted(&self) {
+        self.stats.accepted.add(1);
+        if self.port() == 0 {
+            let mut state = self.state.lock();
+            state.orphans = state.orphans.saturating_add(1);
         }
-        let mut state = self.state.lock();
-        state.orphans = state.orphans.saturating_add(1);
-        state.orphans <= ORPHANS_MAX
     }
 
     /// Takes credit for one head.
@@ -218,7 +224,11 @@ impl Router {
         let mut state = self.state.lock();
         if queue.place.load(Relaxed) == 0 {
             let place = state.next_place;
-            drop(state.waiting.try_create_and_insert(place, queue.clone(), GFP_KERNEL)?);
+            drop(
+                state
+                    .waiting
+                    .try_create_and_insert(place, queue.clone(), GFP_KERNEL)?,
+            );
             queue.place.store(place, Relaxed);
             state.next_place = place.wrapping_add(1);
             state.waiting_count = state.waiting_count.saturating_add(1);

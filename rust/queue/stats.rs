@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counters of one network namespace. They only grow.
 
+#![forbid(unsafe_code)]
+
 use crate::framing::Side;
 use kernel::sync::atomic::{Atomic, Relaxed};
 

@@ -120,7 +120,10 @@ impl From<Error> for Refusal {
         if errno == ENOMEM {
             Self::new(errno, format_args!("no memory now; try again"))
         } else {
-            Self::new(errno, format_args!("failed with error {}", errno.to_errno()))
+            Self::new(
+                errno,
+                format_args!("failed with error {}", errno.to_errno()),
+            )
         }
     }
 }
@@ -204,7 +207,7 @@ impl Request<'_> {
         // structure, as NL_SET_ERR_MSG_FMT does it.
         if let Some(extack) = unsafe { extack.as_mut() } {
             for (to, from) in extack._msg_buf.iter_mut().zip(refusal.text.bytes) {
-                *to = from as _;
+                *to = from as kernel::ffi::c_char;
             }
             extack._msg = extack._msg_buf.as_ptr();
             if let Some(attr) = refusal.attr {
@@ -238,6 +241,11 @@ pub trait List: Do {
     fn fill(dump: &mut Dump<'_>) -> Result;
 }
 
+/// The kernel's way into a command.
+///
+/// # Safety
+///
+/// `info` is a validated request of the family.
 unsafe extern "C" fn doit<C: Do>(
     _skb: *mut bindings::sk_buff,
     info: *mut bindings::genl_info,
@@ -256,6 +264,11 @@ unsafe extern "C" fn doit<C: Do>(
     }
 }
 
+/// The kernel's way into a dump.
+///
+/// # Safety
+///
+/// `skb` is the message to fill and `cb` the state of a dump of the family.
 unsafe extern "C" fn dumpit<L: List>(
     skb: *mut bindings::sk_buff,
     cb: *mut bindings::netlink_callback,
@@ -276,7 +289,7 @@ unsafe extern "C" fn dumpit<L: List>(
             last: &mut last,
         };
         let result = L::fill(&mut dump);
-        (*cb).__bindgen_anon_1.args[0] = last as _;
+        (*cb).__bindgen_anon_1.args[0] = last as kernel::ffi::c_long;
         (result, (*skb).len)
     };
     match done {
@@ -313,9 +326,10 @@ impl FamilyCell {
     }
 }
 
-// SAFETY: `genl_family` is plain C data for which all zero means "unset".
-pub(super) static FAMILY: FamilyCell =
-    FamilyCell(UnsafeCell::new(unsafe { MaybeUninit::zeroed().assume_init() }));
+pub(super) static FAMILY: FamilyCell = FamilyCell(UnsafeCell::new(
+    // SAFETY: plain C data for which all zero means "unset".
+    unsafe { MaybeUninit::zeroed().assume_init() },
+));
 
 /// The table of a family's operations, under construction.
 pub struct Family {
@@ -400,8 +414,7 @@ impl Family {
         } as u8;
         if let Some((min, max, _)) = range.filter(|&(min, max, full)| min > 0 || max < full) {
             let range = KBox::new(bindings::netlink_range_validation { min, max }, GFP_KERNEL)?;
-            line.validation_type =
-                bindings::nla_policy_validation_NLA_VALIDATE_RANGE_PTR as u8;
+            line.validation_type = bindings::nla_policy_validation_NLA_VALIDATE_RANGE_PTR as u8;
             line.__bindgen_anon_1.range = &raw const *range;
             self.ranges.push(range, GFP_KERNEL)?;
         }
@@ -416,7 +429,7 @@ impl Family {
         unsafe {
             let family = &mut *FAMILY.get();
             for (to, from) in family.name.iter_mut().zip(name) {
-                *to = *from as _;
+                *to = *from as kernel::ffi::c_char;
             }
             family.version = version.into();
             family.set_netnsok(1);

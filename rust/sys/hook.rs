@@ -125,6 +125,13 @@ pub fn restore_child<T: Endpoint>(listener: &T, child: &Sock) {
     }
 }
 
+/// Keeps the module for ever, because somebody holds pointers to its callbacks.
+pub fn pin_module(why: &str) {
+    // SAFETY: the caller holds a socket, hence the module, which is live.
+    unsafe { gen::up_module_get() };
+    pr_warn!("{why}: the module cannot be unloaded any more\n");
+}
+
 /// The reference that `sk_user_data` owned. Its drop waits for an RCU grace period.
 pub struct Retired<T: Endpoint>(ManuallyDrop<Arc<T>>);
 
@@ -149,8 +156,7 @@ pub fn release<T: Endpoint>(this: &Arc<T>) -> Option<Retired<T>> {
             } else {
                 // A ULP was installed after adoption and saved *our* callbacks. They do
                 // nothing once user data is gone, but the module must stay.
-                gen::up_module_get();
-                pr_warn!("a socket got an upper layer protocol after adoption; module pinned\n");
+                pin_module("a socket got an upper layer protocol after its adoption");
             }
             gen::up_sk_set_user_data(sk, core::ptr::null_mut());
         }
@@ -201,11 +207,21 @@ unsafe fn with<T: Endpoint>(sk: *mut sock, f: impl FnOnce(ArcBorrow<'_, T>)) {
     }
 }
 
+/// `sk_data_ready`, `sk_state_change` and `sk_error_report`.
+///
+/// # Safety
+///
+/// As for `with`.
 unsafe extern "C" fn read_event<T: Endpoint>(sk: *mut sock) {
     // SAFETY: TCP calls it with a valid socket that `adopt::<T>` put it on.
     unsafe { with::<T>(sk, |e| T::wake(e, Wake::Read)) };
 }
 
+/// `sk_write_space`.
+///
+/// # Safety
+///
+/// As for `with`.
 unsafe extern "C" fn write_event<T: Endpoint>(sk: *mut sock) {
     // SAFETY: as above.
     unsafe {

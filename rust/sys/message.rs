@@ -190,9 +190,8 @@ impl Dump<'_> {
         // SAFETY: valid skb.
         let before = unsafe { (*self.skb.as_ptr()).len };
         // SAFETY: valid for as long as `self`; used here only, until `end`.
-        let mut writer = unsafe {
-            Writer::start(self.skb, self.portid, self.seq, bindings::NLM_F_MULTI, cmd)?
-        };
+        let mut writer =
+            unsafe { Writer::start(self.skb, self.portid, self.seq, bindings::NLM_F_MULTI, cmd)? };
         match fill(&mut writer) {
             Ok(()) => {
                 writer.end();

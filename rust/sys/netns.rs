@@ -30,8 +30,10 @@ struct Ops(UnsafeCell<bindings::pernet_operations>);
 // SAFETY: written before registration only, by module init; the kernel locks it afterwards.
 unsafe impl Sync for Ops {}
 
-// SAFETY: plain C data for which all zero means "unset".
-static OPS: Ops = Ops(UnsafeCell::new(unsafe { MaybeUninit::zeroed().assume_init() }));
+static OPS: Ops = Ops(UnsafeCell::new(
+    // SAFETY: plain C data for which all zero means "unset".
+    unsafe { MaybeUninit::zeroed().assume_init() },
+));
 
 /// The registration; ends with its drop, which calls `gone` for every namespace.
 pub struct Watch(());
@@ -55,6 +57,11 @@ impl Drop for Watch {
     }
 }
 
+/// The `exit` of the namespace operations.
+///
+/// # Safety
+///
+/// `net` is a namespace that ends.
 unsafe extern "C" fn exit<T: Namespaces>(net: *mut bindings::net) {
     T::gone(NetId::new(net));
 }

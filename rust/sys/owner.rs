@@ -48,6 +48,11 @@ impl Drop for Notifier {
     }
 }
 
+/// The notifier's call.
+///
+/// # Safety
+///
+/// `data` is what netlink passes with `event`.
 unsafe extern "C" fn released<T: Owners>(
     _block: *mut bindings::notifier_block,
     event: c_ulong,

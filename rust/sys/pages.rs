@@ -201,7 +201,9 @@ impl Pages {
             // SAFETY: the page is ours alone from `used` on, `len` bytes fit in it, and
             // the range lies within the skb.
             let failed = unsafe {
-                let to = gen::up_page_address(page.as_ptr()).cast::<u8>().add(used as usize);
+                let to = gen::up_page_address(page.as_ptr())
+                    .cast::<u8>()
+                    .add(used as usize);
                 bindings::skb_copy_bits(skb, from as c_int, to.cast(), len as c_int)
             };
             if failed != 0 {
@@ -247,7 +249,11 @@ pub(super) struct Gather<'a> {
     pub(super) error: Option<GatherError>,
 }
 
-/// The actor of `up_rx_read`; `arg` is a `Gather`.
+/// The actor of `up_rx_read` that keeps bytes.
+///
+/// # Safety
+///
+/// `arg` is a `Gather`; the rest as `up_rx_read` passes it.
 pub(super) unsafe extern "C" fn gather_actor(
     arg: *mut c_void,
     skb: *mut sk_buff,
@@ -256,7 +262,9 @@ pub(super) unsafe extern "C" fn gather_actor(
 ) -> c_int {
     // SAFETY: `Sock::gather` passes a `Gather` that it borrows for the call.
     let gather = unsafe { &mut *arg.cast::<Gather<'_>>() };
-    let max = u32::try_from(max).unwrap_or(u32::MAX).min(c_int::MAX as u32);
+    let max = u32::try_from(max)
+        .unwrap_or(u32::MAX)
+        .min(c_int::MAX as u32);
     // SAFETY: tcp_read_sock() passes a valid skb and holds the socket lock.
     match unsafe { gather.pages.add_skb(skb, offset, max, false) } {
         Ok(n) => n as c_int,
@@ -267,7 +275,11 @@ pub(super) unsafe extern "C" fn gather_actor(
     }
 }
 
-/// An actor that throws bytes away.
+/// The actor of `up_rx_read` that throws bytes away.
+///
+/// # Safety
+///
+/// None is needed: it looks at nothing.
 pub(super) unsafe extern "C" fn discard_actor(
     _arg: *mut c_void,
     _skb: *mut sk_buff,
@@ -298,9 +310,8 @@ impl Window<'_> {
             return false;
         }
         // SAFETY: `to` has room for `n` bytes, and the range lies within the skb.
-        let failed = unsafe {
-            bindings::skb_copy_bits(skb, offset as c_int, to.cast(), n as c_int)
-        };
+        let failed =
+            unsafe { bindings::skb_copy_bits(skb, offset as c_int, to.cast(), n as c_int) };
         if failed == 0 {
             self.done = self.done.saturating_add(n as usize);
         }

@@ -149,10 +149,9 @@ impl Sock {
             net: NetId::new(raw.net),
             is_tcp: (family == bindings::AF_INET || family == bindings::AF_INET6)
                 && u32::from(raw.type_) == gen::UP_SOCK_STREAM
-                && u32::from(raw.protocol) == bindings::IPPROTO_TCP as u32,
+                && u32::from(raw.protocol) == bindings::IPPROTO_TCP,
             listening: state == gen::UP_TCP_LISTEN,
-            connected: state == gen::UP_TCP_ESTABLISHED
-                || state == gen::UP_TCP_CLOSE_WAIT,
+            connected: state == gen::UP_TCP_ESTABLISHED || state == gen::UP_TCP_CLOSE_WAIT,
             has_ulp: raw.has_ulp != 0,
             taken: raw.has_user != 0,
         }
@@ -310,9 +309,9 @@ impl Sock {
         if max == 0 {
             return 0;
         }
-        // SAFETY: valid and locked; the actor does not use its argument.
-        let n = self.locked(|sk| unsafe {
-            gen::up_rx_read(sk, ptr::null_mut(), max, Some(discard_actor))
+        let n = self.locked(|sk| {
+            // SAFETY: valid and locked; the actor does not use its argument.
+            unsafe { gen::up_rx_read(sk, ptr::null_mut(), max, Some(discard_actor)) }
         });
         n.max(0) as u64
     }

@@ -5,13 +5,15 @@
 //! fields never change, or are atomic hints. A queue in the engine's table is adopted by
 //! its socket; one whose life is `Gone` is in neither.
 
+#![forbid(unsafe_code)]
+
 use super::output::Output;
 use super::{Engine, Router};
 use crate::framing::{Ending, Framing, Receiver, Side};
+use crate::sys::clock;
 use crate::sys::hook::{Endpoint, Saved, Wake};
 use crate::sys::pages::Pages;
 use crate::sys::sock::{Addr, Sock};
-use crate::sys::clock;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
