@@ -183,7 +183,7 @@ fn sigterm_lets_exchanges_finish() {
             .expect("a word from the test");
         peer.send(ok("late"));
     });
-    let mut router = Router::start(&[backend], "", "");
+    let mut router = Router::start_patiently(&[backend], "", "");
     let mut idle = router.connect();
     let mut busy = router.connect();
     busy.send(GET);

@@ -140,8 +140,12 @@ impl Table {
             .answer(generation, framing, to.is_none())
             .map_err(errno)?;
         queue.consume(answer.drop_head as usize);
+        queue.answered = generation;
         queue.target = to.filter(|_| answer.moving);
         queue.wake.notify_one();
+        if !answer.moving {
+            self.look_ahead(id);
+        }
         let Some(to) = to else {
             return Ok(());
         };

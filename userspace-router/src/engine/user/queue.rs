@@ -60,6 +60,8 @@ pub struct Queue {
     pub fin_sent: bool,
     /// Nothing can be sent any more.
     pub write_broken: bool,
+    /// Number of the head that was answered last.
+    pub answered: u32,
     /// Where a body from here goes.
     pub target: Option<u32>,
     /// From where a body moves into here.
@@ -90,6 +92,7 @@ impl Queue {
             fin_after: false,
             fin_sent: false,
             write_broken: false,
+            answered: 0,
             target: None,
             source: None,
             sent: 0,

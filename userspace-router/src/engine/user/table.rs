@@ -197,11 +197,23 @@ impl Table {
             };
             queue.consume(moved);
             if queue.receiver.take(moved as u64) == Effect::Done {
+                self.look_ahead(id);
                 self.move_ended(id, Ending::Complete);
                 return Pump::Over;
             }
         }
         Pump::Again
+    }
+
+    /// Tells a head that is there already before the `done` of the body in front of it: a
+    /// router that gives the connection to somebody else then knows that it is not clean.
+    pub(super) fn look_ahead(&mut self, id: u32) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        if queue.scan() || (queue.fill(queue.head_limit) && queue.scan()) {
+            self.tell_head(id);
+        }
     }
 
     /// Offers the first bytes of one queue's input to another's socket.
@@ -272,7 +284,7 @@ impl Table {
         };
         let done = Done {
             id,
-            generation: queue.receiver.generation(),
+            generation: queue.answered,
             to,
             result,
             error,
