@@ -4,13 +4,14 @@
 #
 #   YNL=.../tools/net/ynl SPEC=.../underpass.yaml ynl.sh
 #
+# Needs a network namespace in which nothing used the module yet.
+#
 # Each call of the client is one netlink socket, so one life of a router: what it leaves
 # behind is there for its grace time, and the next call takes it over.
 
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 : "${YNL:?the folder tools/net/ynl of a kernel tree}" "${SPEC:?the path of underpass.yaml}"
-
 
 port=8080
 count=0
@@ -114,7 +115,7 @@ else
 	answer=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1]))' "$answer")
 fi
 check 'who does not own a queue is refused, with a text' \
-	'"Operation not permitted" in reply and "msg" in reply'
+	'"belongs to another router" in reply and "Operation not permitted" in reply'
 
 # A takeover renews the head's number, so that the old owner's answer would be stale.
 ask takeover --multi router-takeover "{\"id\": $router, \"credit\": 3}" \

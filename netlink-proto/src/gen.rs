@@ -62,7 +62,7 @@ pub mod cmd {
     /// both are done or none.
     pub const ROUTE: u8 = 14;
     /// Stops the forward from queue `id`, which is parked. The reply says how much was
-    /// taken.
+    /// taken; no `done` event comes.
     pub const CANCEL: u8 = 15;
     /// Closes queue `id` so that its peer can read what was sent: sends all, then FIN,
     /// reads and discards within the limits until the peer's FIN, then closes.

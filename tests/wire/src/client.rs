@@ -189,9 +189,9 @@ impl Client {
         Ok(self.socket.set_recv_buffer_size(1)?)
     }
 
-    /// How many events came with answers and were not looked at.
-    pub fn events_waiting(&self) -> usize {
-        self.events.len()
+    /// How many events for which `wanted` holds came with answers and were not looked at.
+    pub fn events_waiting(&self, wanted: impl Fn(&Message) -> bool) -> usize {
+        self.events.iter().filter(|e| wanted(e)).count()
     }
 
     fn encode(&mut self, number: u8, attrs: &[Attr], flags: NlmF) -> Result<Vec<u8>, Failure> {

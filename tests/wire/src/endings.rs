@@ -243,7 +243,7 @@ fn drains(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     );
     drop(client);
     scene.until(cmd::QUEUE_GET, gone(f))?;
-    let events = scene.client.events_waiting();
+    let events = scene.client.events_waiting(|e| e.id() == f);
     tap.equal("drain: no event comes", events, 0);
 
     let (mut client, head) = scene.front(GET)?;

@@ -168,7 +168,7 @@ fn credit(tap: &mut Tap) -> Result<(), Failure> {
     })?;
     let mine = info.iter().find(|r| r.id() == router);
     let out = mine.and_then(|r| r.get(router::HEADS_OUT));
-    let got = (out, scene.client.events_waiting());
+    let got = (out, scene.client.events_waiting(|e| e.number == cmd::HEAD));
     tap.equal("above its credit a head waits", got, (Some(1), 0));
     scene.call(cmd::FORWARD, &forward(head.id(), 1, None, framing::NONE, 0))?;
     let next = scene.client.event_where(|e| e.number == cmd::HEAD)?;

@@ -343,7 +343,6 @@ fn states(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     ];
     all(tap, scene, cases)?;
     scene.call(cmd::CANCEL, &about(moving, 1))?;
-    scene.client.event(cmd::DONE, moving)?;
     let parked = vec![
         (
             "a body that was begun to another target",
