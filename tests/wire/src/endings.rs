@@ -10,7 +10,7 @@ use crate::tap::Tap;
 use std::io::Write;
 
 /// Checks of this file.
-pub const PLAN: u32 = 31;
+pub const PLAN: u32 = 32;
 
 const RESET: Option<u64> = Some(ECONNRESET as u64);
 

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 /// Checks of this file.
-pub const PLAN: u32 = 33;
+pub const PLAN: u32 = 36;
 
 const POST: &[u8] = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";

@@ -26,7 +26,12 @@ pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     credit(tap)?;
     overflow(tap)?;
     namespaces(tap)?;
-    privilege(tap)
+    privilege(tap)?;
+    let mut last = Client::new()?;
+    until(&mut last, cmd::ROUTER_GET, <[Message]>::is_empty)?;
+    let left = good(last.dump(cmd::QUEUE_GET)?)?;
+    tap.equal("everything ends with its owners", left, vec![]);
+    Ok(())
 }
 
 /// A new socket takes over router `id`.

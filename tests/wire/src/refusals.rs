@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 /// Checks of this file.
-pub const PLAN: u32 = 96;
+pub const PLAN: u32 = 61;
 
 /// Name, errno, command, attributes.
 pub type Case = (&'static str, i32, u8, Vec<Attr>);

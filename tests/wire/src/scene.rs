@@ -45,9 +45,11 @@ pub fn forward(id: u32, generation: u32, to: Option<u32>, kind: u64, length: u64
 }
 
 impl Scene {
-    /// A router with these attributes and its listener.
+    /// A router with these attributes and its listener, alone in its namespace: what others
+    /// left is waited for, because it would go at any moment.
     pub fn with(attrs: &[Attr]) -> Result<Self, Failure> {
         let mut client = Client::new()?;
+        until(&mut client, cmd::ROUTER_GET, <[Message]>::is_empty)?;
         let router = good(client.call(cmd::ROUTER_ATTACH, attrs)?)?[0].id();
         let mut scene = Self {
             client,
