@@ -12,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.environ["YNL"], "pyynl"))
 from lib import YnlFamily  # noqa: E402
+from lib.ynl import GenlProtocol  # noqa: E402
 
 # A guest without KVM, with KASAN and lockdep, may need this long for what takes a moment.
 DEADLINE = 60.0
@@ -37,6 +38,8 @@ class Router:
     """An attached router. Events are kept until somebody waits for them."""
 
     def __init__(self, attach=None, takeover=None):
+        # The client keeps family numbers; a module that was loaded again has another.
+        GenlProtocol.genl_family_name_to_id = {}
         self.ynl = Client(os.environ["SPEC"], schema=False)
         self.kept = []
         if takeover is None:
