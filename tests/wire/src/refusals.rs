@@ -397,7 +397,10 @@ fn foreign(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     for (name, number, attrs) in stranger {
         refused(tap, &mut other, name, EPERM, (number, attrs))?;
     }
-    other.call(cmd::ROUTER_ATTACH, &[])?.map_err(|r| r.text)?;
+    let grace = [u32(router::GRACE, 0)];
+    other
+        .call(cmd::ROUTER_ATTACH, &grace)?
+        .map_err(|r| r.text)?;
     let own = other.call(cmd::QUEUE_ADD, &add)?.map_err(|r| r.text)?[0].id();
     let id = [u32(queue::ID, f)];
     let send = [u32(queue::ID, f), bytes(queue::DATA, b"x")];
