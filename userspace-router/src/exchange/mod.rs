@@ -17,6 +17,8 @@
 mod ask;
 mod record;
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
