@@ -244,6 +244,10 @@ impl<E: Engine> Router<E> {
     }
 
     fn head(&mut self, head: Head, now: Instant) {
+        if head.generation > 1 && !self.fronts.contains_key(&head.id) {
+            // Of a connection that was ended while its next request was on its way here.
+            return;
+        }
         let front = self.fronts.entry(head.id).or_default();
         if front.exchange.is_some() {
             front.waiting = Some(head);

@@ -80,7 +80,8 @@ pub trait Engine: Send {
     /// Takes a connected socket over; `Added` or `Refused` follows. `head_limit` in bytes.
     fn adopt(&mut self, socket: TcpStream, side: Side, head_limit: u32, token: Token);
 
-    /// Gives a command. Only a refusal is answered.
+    /// Gives a command. Only a refusal is answered, and a `cancel`: by `done` with the
+    /// result `cancelled`.
     fn submit(&mut self, command: Command, token: Token);
 
     /// The router stops: nothing more is accepted, and nothing is kept for a successor.

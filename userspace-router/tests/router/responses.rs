@@ -208,3 +208,45 @@ fn both_directions_at_once() {
     assert_eq!(client.digest(3_000_000), digest);
     sending.join().expect("no panic").expect("all is sent");
 }
+
+#[test]
+fn a_client_that_does_not_read_stops_the_back_end() {
+    const ALL: usize = 256 << 20;
+    let (tell, told) = std::sync::mpsc::channel();
+    let backend = backend(move |mut peer, _| {
+        peer.head();
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {ALL}\r\n\r\n"));
+        let pause = Some(std::time::Duration::from_millis(500));
+        peer.stream.set_write_timeout(pause).expect("a timeout");
+        let chunk = vec![b'x'; 64 * 1024];
+        let mut sent = 0;
+        while let Ok(more) = std::io::Write::write(&mut peer.stream, &chunk) {
+            sent += more;
+        }
+        tell.send(sent).expect("the test waits");
+        peer.ends_by_reset();
+    });
+    let router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    client.send(GET);
+    let sent = told
+        .recv_timeout(PATIENCE)
+        .expect("the back-end is stopped");
+    // What fits the sockets on the way, and no more.
+    assert!(sent < 64 << 20, "{sent} bytes went to nobody");
+    client.reset();
+    let log = router.logged();
+    assert!(log.contains("reason=client-gone"), "{log}");
+}
+
+#[test]
+fn what_follows_a_request_that_closes_is_not_answered() {
+    let router = Router::start(&[answers("HTTP/1.1 204 No\r\n\r\n")], "", "");
+    let mut client = router.connect();
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n{GET}"
+    ));
+    assert_eq!(status(&client.head()), 204);
+    assert_eq!(client.rest(), b"");
+    assert!(router.logged().contains("status=204"));
+}

@@ -227,7 +227,15 @@ impl Client {
 /// A back-end: every connection is handed to `serve` in a thread of its own, with the
 /// number of the connection, from 1.
 pub fn backend(serve: impl Fn(Client, u32) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    backend_at("127.0.0.1:0", serve)
+}
+
+/// The same, at an address of choice.
+pub fn backend_at(
+    address: &str,
+    serve: impl Fn(Client, u32) + Send + Sync + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind(address).expect("a port");
     let address = listener.local_addr().expect("an address");
     let serve = Arc::new(serve);
     std::thread::spawn(move || {
@@ -247,7 +255,12 @@ pub fn nobody() -> SocketAddr {
 
 /// A back-end that takes everything, and answers each request with its body's digest.
 pub fn taker() -> SocketAddr {
-    backend(|mut peer, _| loop {
+    backend(take)
+}
+
+/// What a taker does.
+pub fn take(mut peer: Client, _: u32) {
+    loop {
         let head = peer.head();
         if head.is_empty() {
             return;
@@ -257,7 +270,7 @@ pub fn taker() -> SocketAddr {
         }
         let digest = peer.digest(content_length(&head));
         peer.send(ok(&digest));
-    })
+    }
 }
 
 /// A back-end that declines everything with this status.

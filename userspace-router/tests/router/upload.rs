@@ -218,3 +218,35 @@ fn a_silent_back_end_declines_or_is_sent_the_body() {
     assert_eq!(status(&client.head()), 200);
     assert_eq!(client.body(3), b"old");
 }
+
+#[test]
+fn many_at_once() {
+    let router = Router::start(&[decliner(421), taker(), nobody(), taker()], "", "");
+    std::thread::scope(|scope| {
+        for nth in 0..8 {
+            let mut client = router.connect();
+            scope.spawn(move || {
+                for round in 0..10 {
+                    let body = noise(1 + nth * 40_009 + round * 7_001);
+                    client.send(put(body.len()));
+                    client.send(&body);
+                    assert_eq!(status(&client.head()), 200);
+                    assert_eq!(client.body(64), sha256(&body).into_bytes());
+                }
+            });
+        }
+    });
+    for _ in 0..80 {
+        assert!(router.logged().contains(" status=200 "));
+    }
+}
+
+#[test]
+fn over_ipv6() {
+    let router = Router::start(&[backend_at("[::1]:0", take)], "", "");
+    let mut client = router.connect();
+    client.send(put(3));
+    client.send("abc");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(64), sha256(b"abc").into_bytes());
+}
