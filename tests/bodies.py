@@ -540,6 +540,29 @@ def grace_ends_in_503():
     watch.close()
 
 
+def urgent_data_is_refused():
+    """tcp_read_sock() stops at an urgent byte: neither a hang, nor a byte more or less."""
+    with Path() as p:
+        for before, after in ((b"GET / HT", b"TP/1.1\r\n\r\n"), (HEAD + b"12345", b"67890")):
+            c = connect(p.address)
+            c.sendall(before)
+            if HEAD in before:
+                f = p.r.event("head")["id"]
+                b, s = p.back()
+                p.r.do("route", id=f, generation=1, to=b, framing="length", length=1000, data=HEAD)
+                assert read_exactly(s, len(HEAD) + 5) == before
+            c.send(b"!", socket.MSG_OOB)
+            try:
+                c.sendall(after)
+                expect_reset(c)
+            except (ConnectionResetError, BrokenPipeError):
+                pass  # it came before the rest was sent
+            if HEAD in before:
+                d = p.r.event("done", f)
+                assert d["result"] == "source-error" and d["taken"] == 5, d
+                expect_reset(s)
+
+
 def listener_del_serves_who_waits():
     with Path() as p:
         clients = [connect(p.address) for _ in range(20)]
@@ -581,5 +604,6 @@ tap([
     ("event overflow (ENOBUFS)", overflow_loses_nothing),
     ("router killed (SIGKILL) in mid-body, router back", owner_death_in_mid_body),
     ("past the grace time: 503 and close", grace_ends_in_503),
+    ("urgent data is refused", urgent_data_is_refused),
     ("connections in the backlog survive listener-del", listener_del_serves_who_waits),
 ])

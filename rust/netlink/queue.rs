@@ -352,12 +352,16 @@ fn begin(
         .rx
         .answer(generation, framing, discard)
         .map_err(|rule| broke(q, generation, rule))?;
-    q.sock().discard(answer.drop_head.into());
+    if q.sock().discard(answer.drop_head.into()) != u64::from(answer.drop_head) {
+        // Urgent data stands within the head: what follows cannot be told apart.
+        q.sock().abort();
+    }
     q.settle_credit(inner);
     if answer.moving {
         q.router.stats.forwards.add(1);
         inner.moving = moving;
         inner.last = None;
+        q.touch();
     }
     Queue::kick(q.as_arc_borrow());
     Ok(())

@@ -73,14 +73,11 @@ impl Do for Takeover {
         let id = required(request, router::ID, "id")?;
         not_yet(request, &engine)?;
         let r = find(&engine, request, id)?;
-        // The reply stands before the events that follow.
-        let before = r.port();
-        engine.take_over(&r, request.portid(), terms(request));
-        pr_info!(
-            "router {id} taken over by socket {} from {before}\n",
-            r.port()
-        );
-        answer(request, Self::CMD, &r)
+        r.new_owner(request.portid(), terms(request));
+        let answered = answer(request, Self::CMD, &r);
+        // After the reply, and also if that found no room: the sender is the owner now.
+        engine.offer_again(&r);
+        answered
     }
 }
 

@@ -21,6 +21,8 @@ use kernel::sync::Arc;
 const FLUSH_MS: u64 = 30_000;
 /// How long a body of a router that is gone may stand still, in milliseconds.
 const STALL_MS: u64 = 60_000;
+/// How soon to try again when memory is short, in milliseconds.
+const RETRY_MS: u64 = 50;
 /// Bytes that one run of a drain reads.
 const DRAIN_BUDGET: u64 = 1 << 20;
 /// Bytes and milliseconds of a drain that the kernel starts itself.
@@ -66,7 +68,6 @@ pub fn end(this: &Arc<Queue>, how: How) {
         left,
         deadline: clock::now_ms().saturating_add(ms),
     };
-    this.wake_in(ms);
     // A body on its way to here: its source hears of it as of a broken target.
     let mut out = this.out.lock();
     out.close();
@@ -123,6 +124,10 @@ pub(super) fn drain_step(this: &Arc<Queue>, inner: MutexGuard<'_, Inner>) {
     };
     if over {
         gone(this, inner);
+    } else if flushed == Flush::Starved {
+        this.wake_in(RETRY_MS);
+    } else {
+        this.due.store(deadline, Relaxed);
     }
 }
 

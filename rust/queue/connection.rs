@@ -79,8 +79,8 @@ pub struct Inner {
     pub pending: Pending,
     /// How the last forward ended.
     pub last: Option<Ending>,
-    /// The current head was sent up, so it holds credit.
-    pub credited: bool,
+    /// The current head was sent up to the owner of this number, so it holds credit.
+    pub credited: Option<u32>,
     /// The router heard of this queue.
     pub known: bool,
     /// Whether the router has a say.
@@ -150,7 +150,7 @@ impl Queue {
             moving: None,
             pending: Pending::default(),
             last: None,
-            credited: false,
+            credited: None,
             // The router knows what it added itself.
             known: listener == 0,
             life: Life::Open,
@@ -193,6 +193,11 @@ impl Queue {
         // If it is pending already, that run sees the flag: it is read after the item
         // stops being pending.
         let _ = this.engine.wq.queue().enqueue::<Arc<Self>, 0>(this.into());
+    }
+
+    /// A body begins or goes on: it does not stand still.
+    pub fn touch(&self) {
+        self.moved_at.store(clock::now_ms(), Relaxed);
     }
 
     /// Asks the clock to wake it in `ms` milliseconds.

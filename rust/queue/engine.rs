@@ -265,9 +265,8 @@ impl Engine {
         self.arm();
     }
 
-    /// Socket `port` owns `router` from now on.
-    pub fn take_over(self: &Arc<Self>, router: &Arc<Router>, port: u32, terms: Terms) {
-        router.new_owner(port, terms);
+    /// Tells the new owner of `router` all that is not answered.
+    pub fn offer_again(self: &Arc<Self>, router: &Arc<Router>) {
         let mut last = 0;
         while let Some(queue) = self.queue_after(last) {
             last = queue.id;

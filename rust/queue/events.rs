@@ -27,13 +27,13 @@ impl Queue {
         }
         if inner.pending.head {
             if let State::Ready { len, over_limit } = inner.rx.state() {
-                if !self.router.take_credit() {
+                let Some(owner) = self.router.take_credit() else {
                     return self.wait();
-                }
+                };
                 if !self.sent(event::head(self, inner, len, over_limit)) {
-                    return self.router.cancel_credit();
+                    return self.router.cancel_credit(owner);
                 }
-                inner.credited = true;
+                inner.credited = Some(owner);
                 inner.known = true;
                 self.router.stats.heads.add(1);
             }
@@ -68,7 +68,14 @@ impl Queue {
     /// Everything unanswered is told again, to a new owner.
     pub(super) fn offer_again(self: &Arc<Self>) {
         let mut inner = self.inner.lock();
-        inner.credited = false;
+        if inner
+            .credited
+            .is_some_and(|owner| self.router.is_owner(owner))
+        {
+            // It went up to the new owner already.
+            return;
+        }
+        inner.credited = None;
         inner.rx.renew();
         match inner.rx.state() {
             State::Ready { .. } => inner.pending.head = true,

@@ -12,10 +12,9 @@ use super::connection::{Done, Life, Queue};
 use super::output::{Flush, Output};
 use super::{close, Inner};
 use crate::framing::{Broken, Effect, Ending, Fin, Framing, State};
-use crate::sys::clock;
 use crate::sys::hook::Endpoint;
 use crate::sys::pages::GatherError;
-use crate::sys::sock::SendError;
+use crate::sys::sock::{Readable, SendError};
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::lock::mutex::MutexGuard;
 use kernel::sync::Arc;
@@ -114,6 +113,9 @@ impl Queue {
     fn collect(&self, inner: &mut Inner) -> Step {
         // Read before the bytes: if it tells of a FIN, the bytes seen after it are all.
         let readable = self.sock().readable();
+        if self.refuse_urgent(readable) {
+            return Step::Wait;
+        }
         let scanned = inner.rx.scanned();
         if readable.bytes > scanned {
             let rx = &mut inner.rx;
@@ -141,10 +143,24 @@ impl Queue {
 
     /// While a head waits for its answer: notices that the connection broke.
     fn watch(&self, inner: &mut Inner) -> Step {
-        if self.sock().readable().closed {
+        let readable = self.sock().readable();
+        if readable.closed {
             self.broken(inner);
+        } else {
+            self.refuse_urgent(readable);
         }
         Step::Wait
+    }
+
+    /// Urgent data would stand in the way of all that follows, and its byte would be counted by
+    /// some readers and not by others: the connection is reset. True if it was, now.
+    fn refuse_urgent(&self, readable: Readable) -> bool {
+        let refused = readable.urgent && !readable.closed;
+        if refused {
+            // `sk_state_change` brings the queue back.
+            self.sock().abort();
+        }
+        refused
     }
 
     fn broken(&self, inner: &mut Inner) {
@@ -162,8 +178,8 @@ impl Queue {
 
     /// The head was answered, or never will be.
     pub fn settle_credit(&self, inner: &mut Inner) {
-        if core::mem::take(&mut inner.credited) {
-            self.router.return_credit();
+        if let Some(owner) = inner.credited.take() {
+            self.router.return_credit(owner);
         }
     }
 
@@ -186,16 +202,20 @@ impl Queue {
 
     fn note_taken(&self, n: u64) {
         self.rx_bytes.add(n, Relaxed);
-        self.moved_at.store(clock::now_ms(), Relaxed);
+        self.touch();
     }
 
     /// Nothing could be read: is it only late, or is it the end?
     fn source_state(&self, inner: &mut Inner) -> Step {
         let readable = self.sock().readable();
-        if readable.bytes > 0 {
+        if self.refuse_urgent(readable) {
+            return Step::Wait;
+        }
+        // Urgent data may keep bytes back also after the connection is gone.
+        if readable.bytes > 0 && !readable.urgent {
             return Step::Again;
         }
-        if readable.fin {
+        if readable.fin && !readable.urgent {
             if let Fin::MoveEnded(ending) = inner.rx.fin() {
                 self.finish(inner, ending);
             }
@@ -320,7 +340,9 @@ impl Queue {
             if fin {
                 out.want_fin();
                 // If data of the router still waits, the FIN goes after it.
-                out.flush(target.sock());
+                if out.flush(target.sock()) == Flush::Starved {
+                    target.wake_in(RETRY_MS);
+                }
             }
             drop(out);
             if matches!(ending, Ending::Truncated | Ending::SourceError(_)) {

@@ -33,6 +33,8 @@ pub struct Terms {
 
 /// What `Router::state` guards.
 pub struct State {
+    /// Counts owners.
+    owner: u32,
     /// Unanswered heads that are allowed.
     pub credit: u32,
     /// Heads sent up and not answered.
@@ -81,6 +83,7 @@ impl Router {
         stats: Arc<Stats>,
     ) -> Result<Arc<Self>> {
         let state = State {
+            owner: 0,
             credit: terms.credit.unwrap_or(CREDIT),
             heads_out: 0,
             grace: terms.grace.unwrap_or(GRACE_MS),
@@ -131,6 +134,7 @@ impl Router {
     pub fn new_owner(&self, port: u32, terms: Terms) {
         let mut state = self.state.lock();
         state.gone_at = None;
+        state.owner = state.owner.wrapping_add(1);
         state.heads_out = 0;
         if let Some(credit) = terms.credit {
             state.credit = credit;
@@ -166,21 +170,26 @@ impl Router {
         }
     }
 
-    /// Takes credit for one head.
-    pub fn take_credit(&self) -> bool {
+    /// Takes credit for one head, of the owner of the number it returns.
+    pub fn take_credit(&self) -> Option<u32> {
         let mut state = self.state.lock();
         if state.heads_out >= state.credit {
-            return false;
+            return None;
         }
         state.heads_out = state.heads_out.saturating_add(1);
-        true
+        Some(state.owner)
+    }
+
+    /// Whether `owner` is the number of the owner now.
+    pub fn is_owner(&self, owner: u32) -> bool {
+        self.state.lock().owner == owner
     }
 
     /// Gives the credit of one head back, which may let another one go up.
-    pub fn return_credit(&self) {
+    pub fn return_credit(&self, owner: u32) {
         let next = {
             let mut state = self.state.lock();
-            state.heads_out = state.heads_out.saturating_sub(1);
+            state.give_back(owner);
             state.pop()
         };
         if let Some(queue) = next {
@@ -213,9 +222,8 @@ impl Router {
     }
 
     /// Gives the credit of a head back that did not go up.
-    pub fn cancel_credit(&self) {
-        let mut state = self.state.lock();
-        state.heads_out = state.heads_out.saturating_sub(1);
+    pub fn cancel_credit(&self, owner: u32) {
+        self.state.lock().give_back(owner);
     }
 
     /// Puts `queue` behind the others that wait, unless it is among them. ENOMEM: the clock
@@ -251,6 +259,13 @@ impl Router {
 }
 
 impl State {
+    /// A former owner's credit is no one's any more.
+    fn give_back(&mut self, owner: u32) {
+        if owner == self.owner {
+            self.heads_out = self.heads_out.saturating_sub(1);
+        }
+    }
+
     fn pop(&mut self) -> Option<Arc<Queue>> {
         let cursor = self.waiting.cursor_front_mut()?;
         let (_, node) = cursor.remove_current();

@@ -115,6 +115,7 @@ void up_rx_status(struct sock *sk, struct up_rx *rx)
 	rx->inq = inq > 0 ? inq : 0;
 	rx->state = sk->sk_state;
 	rx->fin = sock_flag(sk, SOCK_DONE);
+	rx->urgent = tcp_sk(sk)->urg_data != 0;
 }
 
 struct sk_buff *up_rx_first(struct sock *sk)

@@ -45,6 +45,7 @@ struct up_rx {
 	__u32 inq;	/* bytes that can be read, FIN not counted */
 	__u8 state;	/* TCP_* */
 	__u8 fin;	/* the peer's FIN was received in sequence */
+	__u8 urgent;	/* urgent data, at which tcp_read_sock() stops for ever */
 };
 
 struct up_kind {

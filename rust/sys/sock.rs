@@ -43,6 +43,8 @@ pub struct Readable {
     pub fin: bool,
     /// The connection is closed, in whichever way.
     pub closed: bool,
+    /// The peer sent urgent data, past which nothing can be read. HTTP has no use for it.
+    pub urgent: bool,
 }
 
 /// An IP address and port; `len` is 4 or 16, or 0 where there is none.
@@ -235,6 +237,7 @@ impl Sock {
         Readable {
             bytes: rx.inq,
             fin: rx.fin != 0,
+            urgent: rx.urgent != 0,
             closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
         }
     }
