@@ -21,7 +21,7 @@ for p in "${packages[@]}"; do
 done
 [ "${#missing[@]}" = 0 ] ||
 	die "packages are missing; install them by
-    sudo apt-get install -t trixie-backports ${missing[*]}"
+    sudo apt-get install ${missing[*]}   # with trixie-backports among the sources"
 
 version() { dpkg-query -W -f='${Version}' "$1"; }
 [ "$(version "linux-source-$series")" = "$(version "linux-headers-$release")" ] ||
