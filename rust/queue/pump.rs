@@ -79,7 +79,7 @@ impl Queue {
                 State::Moving { discard: true, .. } => self.discard_step(&mut inner, &mut budget),
                 State::Moving { .. } => self.move_step(&mut inner, &mut budget),
                 State::Ready { .. } | State::Parked(_) => self.watch(&mut inner),
-                State::Ended(_) => Step::Wait,
+                State::Ended(_) => self.watch_ended(),
             };
             match step {
                 Step::Again => {}
@@ -152,6 +152,14 @@ impl Queue {
         Step::Wait
     }
 
+    /// After the peer's FIN: notices that it does not read any more either.
+    fn watch_ended(&self) -> Step {
+        if self.sock().readable().closed {
+            self.break_output();
+        }
+        Step::Wait
+    }
+
     /// Urgent data would stand in the way of all that follows, and its byte would be counted by
     /// some readers and not by others: the connection is reset. True if it was, now.
     fn refuse_urgent(&self, readable: Readable) -> bool {
@@ -164,6 +172,7 @@ impl Queue {
     }
 
     fn broken(&self, inner: &mut Inner) {
+        self.break_output();
         match inner.rx.broken(self.errno()) {
             Broken::Later => {}
             Broken::Ended => {
@@ -173,6 +182,18 @@ impl Queue {
                 self.settle_credit(inner);
             }
             Broken::MoveEnded(ending) => self.finish(inner, ending),
+        }
+    }
+
+    /// Nothing can be sent any more: whoever moves a body in here hears of it now, and not
+    /// only when its next byte comes.
+    fn break_output(&self) {
+        let mut out = self.out.lock();
+        out.set_broken(self.errno());
+        let writer = out.writer.clone();
+        drop(out);
+        if let Some(writer) = writer {
+            Queue::kick(writer.as_arc_borrow());
         }
     }
 

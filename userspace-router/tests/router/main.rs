@@ -4,6 +4,7 @@
 //! `UNDERPASS_ENGINE` chooses the engine (default `user`; `kernel` needs root and the
 //! module), `UNDERPASS_BIN` the program. So the same tests hold for both engines.
 
+mod cli;
 mod faults;
 mod heads;
 mod responses;

@@ -45,9 +45,7 @@ impl Router {
         let name = format!("underpass-test-{}-{number}.toml", std::process::id());
         let config = std::env::temp_dir().join(name);
         std::fs::write(&config, text).expect("the configuration is written");
-        let program = std::env::var("UNDERPASS_BIN")
-            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_underpass").to_owned());
-        let mut process = Command::new(program)
+        let mut process = program()
             .arg("run")
             .arg(&config)
             .stdout(Stdio::piped())
@@ -121,6 +119,12 @@ fn lines(from: impl Read + Send + 'static, echo: &'static str) -> Receiver<Strin
         }
     });
     receiver
+}
+
+/// The program under test.
+pub fn program() -> Command {
+    let built = || env!("CARGO_BIN_EXE_underpass").to_owned();
+    Command::new(std::env::var("UNDERPASS_BIN").unwrap_or_else(|_| built()))
 }
 
 /// One end of a connection, with a buffer for what was read too far.

@@ -82,7 +82,6 @@ impl Channel {
             Ok(_) => Ok(Read::Datagram),
             Err(error) if error.raw_os_error() == Some(super::ENOBUFS) => Ok(Read::Overflow),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Overflow),
             Err(error) => Err(error),
         }
     }

@@ -347,13 +347,17 @@ impl Table {
     fn close(&mut self, id: u32, flushed: bool) -> Option<Wait> {
         let queue = self.queues.get_mut(&id)?;
         let mut over = queue.write_broken || queue.stream.is_none();
-        let mut until = None;
+        let (mut until, mut again) = (None, false);
         match &mut queue.closing {
             Closing::No => {}
             Closing::Flush => over |= flushed,
             Closing::Drain { bytes, until: end } => {
                 let (mut left, end) = (*bytes, *end);
-                while left > 0 && queue.fill(usize::MAX) {
+                for round in 0..=ROUNDS {
+                    again = round == ROUNDS;
+                    if again || left == 0 || !queue.fill(usize::MAX) {
+                        break;
+                    }
                     let have = queue.pending().len();
                     queue.consume(have);
                     left = left.saturating_sub(have as u64);
@@ -379,7 +383,7 @@ impl Table {
             write: !flushed,
             error: true,
             until,
-            again: false,
+            again,
         })
     }
 

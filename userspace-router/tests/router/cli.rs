@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The command line: what it says, and its exit codes.
+
+use std::net::TcpListener;
+
+use crate::support::program;
+
+/// Exit code, standard output and standard error.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = program().args(arguments).output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// Runs `command` with a file of this content.
+fn with_file(name: &str, content: &str, command: &str) -> (Option<i32>, String, String) {
+    let name = format!("underpass-cli-{}-{name}.toml", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, content).expect("the file is written");
+    let outcome = run(&[command, path.to_str().expect("text")]);
+    std::fs::remove_file(&path).expect("the file is removed");
+    outcome
+}
+
+#[test]
+fn usage() {
+    let (code, said, _) = run(&["--help"]);
+    assert!(
+        code == Some(0) && said.contains("underpass check FILE"),
+        "{said}"
+    );
+    let (code, said, _) = run(&["--version"]);
+    assert!(code == Some(0) && said.starts_with("underpass "), "{said}");
+    for wrong in [&[][..], &["run"], &["check", "a", "b"], &["walk", "a"]] {
+        let (code, said, complained) = run(wrong);
+        assert!(
+            code == Some(2) && said.is_empty() && complained.contains("usage:"),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn check_says_what_is_wrong_and_where() {
+    let example = include_str!("../../underpass.toml");
+    let (code, said, _) = with_file("good", example, "check");
+    assert!(
+        code == Some(0) && said.contains(": good: engine kernel, 1 listeners, 1 routes"),
+        "{said}"
+    );
+    let bad = example.replace("drain-ms = 5000", "drain-ms = \"long\"");
+    for command in ["check", "run"] {
+        let (code, said, complained) = with_file(command, &bad, command);
+        assert!(code == Some(1) && said.is_empty(), "{said}");
+        let line = bad.lines().position(|line| line.starts_with("drain-ms"));
+        let place = format!(
+            ".toml:{}: drain-ms: invalid type",
+            line.expect("it is there") + 1
+        );
+        assert!(complained.contains(&place), "{complained}");
+    }
+    let (code, _, complained) = run(&["check", "/nonexistent/underpass.toml"]);
+    assert!(
+        code == Some(1) && complained.contains("/nonexistent/underpass.toml: cannot be read"),
+        "{complained}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let example = include_str!("../../underpass.toml")
+        .replace("0.0.0.0:8080", &address)
+        .replace("\"kernel\"", "\"user\"");
+    let (code, _, complained) = with_file("in-use", &example, "run");
+    assert_eq!(code, Some(1));
+    assert!(
+        complained.contains(&format!(
+            "cannot listen on {address}: Address already in use"
+        )),
+        "{complained}"
+    );
+}
