@@ -22,4 +22,4 @@ sources | xargs cp -pu --parents -t "$folder"
 	# A file that was removed here must be missed there.
 	[ -e "$f" ] || rm "$folder/$f"
 done
-make -C "$tree" M="$folder" -j"$(nproc)" "$@" modules >&2
+make -s --no-print-directory -C "$tree" M="$folder" -j"$(nproc)" "$@" modules >&2

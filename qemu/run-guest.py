@@ -10,6 +10,7 @@ import os
 import sys
 
 sys.path.insert(0, "/payload/tests")
+os.environ.update(YNL="/payload/ynl", SPEC="/payload/ynl/specs/underpass.yaml")
 from harness import Backend, Program, Router, command, stats, wait_for  # noqa: E402
 
 DECLINES, DOWN, ACCEPTS = "127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"

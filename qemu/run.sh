@@ -29,7 +29,7 @@ stop() {
 }
 trap stop EXIT
 ready=''
-while read -r line <&3; do
+while IFS= read -r line <&3; do
 	[ "$line" != ready ] || { ready=yes && break; }
 	printf '%s\n' "$line"
 done

@@ -33,6 +33,8 @@ pool = "all"
 """
 
 make_namespaces()
+# Of the whole content: the same for every transfer, so computed once.
+expected = digest("crc32", blocks(BYTES))
 router = None
 backends = [Backend(a, "--digest", "crc32", namespace=BACK) for a in ("10.2.0.2:80", "[fd02::2]:80")]
 
@@ -74,7 +76,7 @@ def upload(address, target, length=BYTES):
         answer = response.read()
         line = router.exchange(target=target, method="PUT")
     assert response.status == 201, (response.status, answer)
-    assert json.loads(answer) == {"bytes": length, "crc32": digest("crc32", blocks(length))}, answer
+    assert json.loads(answer) == {"bytes": length, "crc32": expected if length == BYTES else digest("crc32", blocks(length))}, answer
     assert line["up"] == str(length), line
     return measured
 
