@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "pee
 from content import DIGESTS, blocks, digest  # noqa: E402
 from harness import BACK, CLIENT, DEBUG, FRONT, Backend, Router, inside, make_namespaces, stats, tap  # noqa: E402
 
-BYTES = (64 if DEBUG else 1024) << 20
+BYTES = (16 if DEBUG else 1024) << 20
 # What a router may touch for one exchange, however long the body.
 LIMIT = 64 << 10
 SECONDS = 300
