@@ -35,7 +35,6 @@ pool = "all"
 make_namespaces()
 # Of the whole content: the same for every transfer, so computed once.
 expected = digest("crc32", blocks(BYTES))
-expected = digest("crc32", blocks(BYTES))
 router = None
 backends = [Backend(a, "--digest", "crc32", namespace=BACK) for a in ("10.2.0.2:80", "[fd02::2]:80")]
 
