@@ -29,12 +29,14 @@ impl Router {
     /// One route to these back-ends; `route` and `limits` are further lines of TOML.
     pub fn start(backends: &[SocketAddr], route: &str, limits: &str) -> Self {
         // What a test leaves unfinished shall not hold the next one up.
-        Self::start_patiently(backends, route, &format!("shutdown-ms = 100\n{limits}"))
+        Self::start_patiently(backends, route, &with(limits, "shutdown-ms", 100))
     }
 
     /// The same, with the usual time for what is unfinished when it ends.
     pub fn start_patiently(backends: &[SocketAddr], route: &str, limits: &str) -> Self {
         let engine = std::env::var("UNDERPASS_ENGINE").unwrap_or_else(|_| "user".to_owned());
+        // On a busy machine a second is nothing: only tests about time have short limits.
+        let limits = with(&with(limits, "ask-ms", 60_000), "connect-ms", 60_000);
         let backends: Vec<_> = backends.iter().map(|b| format!("\"{b}\"")).collect();
         let text = format!(
             "engine = \"{engine}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
@@ -103,6 +105,14 @@ impl Drop for Router {
         let _ended = self.process.kill();
         let _reaped = self.process.wait();
         let _gone = std::fs::remove_file(&self.config);
+    }
+}
+
+/// Lines of TOML with a value for this key, unless they have one.
+fn with(limits: &str, key: &str, value: u32) -> String {
+    match limits.contains(key) {
+        true => limits.to_owned(),
+        false => format!("{key} = {value}\n{limits}"),
     }
 }
 

@@ -204,7 +204,8 @@ fn a_silent_back_end_declines_or_is_sent_the_body() {
             peer.send(ok(&format!("old{digest}")));
         })
     };
-    let router = Router::start(&[silent(), taker()], "", "ask-ms = 100");
+    // Long enough for the second to answer on a busy machine.
+    let router = Router::start(&[silent(), taker()], "", "ask-ms = 2000");
     let mut client = router.connect();
     client.send(put(3));
     client.send("abc");
