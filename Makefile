@@ -26,7 +26,7 @@ vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of 
 
 .PHONY: shell
 shell: ## a guest with module, router and tests in /payload, and this terminal; KERNEL=stock or debug
-	@qemu/boot.sh $(KERNEL) --project --interactive --memory 3072 --time 86400 -- bash -l
+	@qemu/boot.sh $(KERNEL) --project --interactive --memory 3072 --time 86400 -- bash
 
 .PHONY: lint
 lint: ## rustfmt, clippy (user space and module), shellcheck, checkpatch, python

@@ -13,7 +13,7 @@ release=${1:-$(uname -r)}
 series=$(grep -oE '^[0-9]+\.[0-9]+' <<<"$release") ||
 	die "'$release' is not the release of a kernel, such as 7.3.4+deb13-cloud-amd64"
 
-packages=(make gcc-14 rustc rust-src bindgen clang libelf-dev libssl-dev bc flex bison pahole kmod
+packages=(make gcc-14 rustc rust-src bindgen libelf-dev libssl-dev bc flex bison pahole kmod
 	python3 xz-utils "linux-source-$series" "linux-headers-$release")
 missing=()
 for p in "${packages[@]}"; do
