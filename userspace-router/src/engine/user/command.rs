@@ -9,12 +9,15 @@ use tokio::time::Instant;
 use underpass_framing::{Ending, Framing, Refusal};
 use underpass_proto::Command;
 
-use super::queue::Closing;
+use super::queue::{Closing, EPIPE};
 use super::table::Table;
 
 const ENOENT: i32 = 2;
 const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
+const EBADE: i32 = 52;
+const ENODATA: i32 = 61;
+const EMSGSIZE: i32 = 90;
 const EOPNOTSUPP: i32 = 95;
 const ESTALE: i32 = 116;
 
@@ -49,7 +52,7 @@ impl Table {
                 }
                 match self.park(id, Ending::Cancelled) {
                     true => Ok(()),
-                    false => Err((EINVAL, "nothing moves")),
+                    false => Err((ENODATA, "nothing moves")),
                 }
             }
             Command::QueueDel { id } => self.end(id, Closing::Flush),
@@ -133,7 +136,7 @@ impl Table {
             return Err((ENOENT, "no such queue"));
         };
         if queue.stream.is_none() {
-            return Err((EINVAL, "the connection was reset"));
+            return Err((EPIPE, "the connection was reset"));
         }
         let answer = queue
             .receiver
@@ -179,15 +182,16 @@ impl Table {
     }
 }
 
+/// As `docs/netlink.md` lists them.
 fn errno(refusal: Refusal) -> (i32, &'static str) {
     match refusal {
         Refusal::Stale { .. } => (ESTALE, "another head came since"),
-        Refusal::NotReady => (EINVAL, "no head waits"),
-        Refusal::OverLimit => (EINVAL, "a head over its limit can only be ended"),
+        Refusal::NotReady => (ENODATA, "no head waits"),
+        Refusal::OverLimit => (EMSGSIZE, "a head over its limit can only be ended"),
         Refusal::Busy => (EBUSY, "a forward from this queue runs"),
-        Refusal::Taken(_) => (EINVAL, "part of the body is gone"),
+        Refusal::Taken(_) => (EBADE, "part of the body is gone"),
         Refusal::OtherFraming => (EINVAL, "the first attempt had another framing"),
-        Refusal::Idle => (EINVAL, "nothing moves"),
-        Refusal::Ended => (EINVAL, "the queue has ended"),
+        Refusal::Idle => (ENODATA, "nothing moves"),
+        Refusal::Ended => (EPIPE, "the queue receives nothing more"),
     }
 }
