@@ -111,6 +111,8 @@ code=$(sed -n 's/^exit \([0-9]*\)$/\1/p' <(tr -d '\0' <"$work/result"))
 if [ -n "$code" ] && [ "$killed" = 0 ]; then
 	exit "$code"
 fi
+# Somebody ended it on purpose.
+case $killed in 130 | 143) exit "$killed" ;; esac
 if [ -z "$console" ]; then
 	log=$(mktemp "$CACHE/run/console-XXXXXX.log")
 	cp "$work/console.log" "$log"

@@ -11,8 +11,11 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=${UNDERPASS_CACHE:-/var/cache/underpass}
 export TOP CACHE
 
+# When the command that a person typed began, for all scripts that it calls.
+export UNDERPASS_BEGAN=${UNDERPASS_BEGAN:-$EPOCHSECONDS}
+
 # Progress goes to stderr, so that a script's stdout can be a result.
-say() { printf '== [%4ds] %s\n' "$SECONDS" "$*" >&2; }
+say() { printf '== [%4ds] %s\n' "$((EPOCHSECONDS - UNDERPASS_BEGAN))" "$*" >&2; }
 die() {
 	printf 'error: %s\n' "$*" >&2
 	exit 1

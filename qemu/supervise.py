@@ -41,7 +41,8 @@ def main():
     argv = ["setpriv", "--pdeathsig", "KILL", "--", *args.qemu]
     for name, end in (("console", console_theirs), ("command", command_theirs)):
         argv += ["-chardev", f"socket,id={name},fd={end.fileno()}", "-serial", f"chardev:{name}"]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with open(args.console, "wb", buffering=0) as log:
         qemu = subprocess.Popen(
             argv,

@@ -10,8 +10,14 @@ mapfile -t shell_files < <(git ls-files '*.sh' .ci/run)
 mapfile -t python_files < <(git ls-files '*.py')
 mapfile -t c_files < <(git ls-files 'rust/*.c' 'rust/*.h')
 
+# A check of no files would pass.
+for list in module_files shell_files python_files c_files; do
+	declare -n files=$list
+	[ "${#files[@]}" -gt 0 ] || die "lint.sh found no $list; is $TOP a git checkout?"
+done
+
 rustfmt_module() {
-	[ "${#module_files[@]}" = 0 ] || "$enter" rustfmt --edition 2021 "$@" "${module_files[@]}"
+	"$enter" rustfmt --edition 2021 "$@" "${module_files[@]}"
 }
 
 if [ "${1:-}" = --fix ]; then
