@@ -26,5 +26,5 @@ echo "$tree/Documentation/netlink/genetlink.yaml:ynl/genetlink.yaml"
 echo "$TOP/netlink-proto/underpass.yaml:ynl/specs/underpass.yaml"
 
 # cargo names the executables that it built, each with a hash.
-"$here/enter.sh" cargo build --release --workspace --message-format=json --quiet | "$here/executables.py"
-"$here/enter.sh" cargo test --no-run --workspace --message-format=json --quiet | "$here/executables.py"
+"$here/enter.sh" cargo build --release --workspace --message-format=json --quiet | "$here/executables.py" programs
+"$here/enter.sh" cargo test --no-run --workspace --message-format=json --quiet | "$here/executables.py" tests
