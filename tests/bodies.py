@@ -202,6 +202,22 @@ def until_close_carries_fin():
         assert e["reason"] == "body-end", e
 
 
+def until_close_ended_by_reset_is_no_end():
+    with Path() as p:
+        c, f, b, s = p.open(HEAD)
+        p.r.do("route", id=f, generation=1, to=b, framing="none", data=HEAD)
+        read_exactly(s, len(HEAD))
+        head = b"HTTP/1.1 200 OK\r\n\r\n"
+        s.sendall(head + b"part")
+        p.r.event("head", b)
+        p.r.do("route", id=b, generation=1, to=f, framing="until-close", data=head)
+        assert read_exactly(c, len(head) + 4) == head + b"part"
+        reset(s)
+        d = p.r.event("done", b)
+        assert d["result"] == "source-error" and d["taken"] == 4, d
+        expect_reset(c)
+
+
 def both_directions_at_once():
     with Path() as p:
         c, f, b, s = p.open(HEAD)
@@ -587,6 +603,7 @@ tap([
     ("exchanges follow one another on the same pair", whole_exchanges_keep_alive),
     ("next request in the same segment as the last body byte", next_head_in_same_segment),
     ("until-close carries the FIN over", until_close_carries_fin),
+    ("until-close ended by a reset is no end", until_close_ended_by_reset_is_no_end),
     ("both directions at once", both_directions_at_once),
     ("full duplex at once, echo", echo_full_duplex),
     ("a truncated body resets its target", truncated_resets_target),

@@ -9,6 +9,7 @@
 
 use super::connection::Life;
 use super::output::Flush;
+use super::pump::RETRY_MS;
 use super::{Inner, Queue};
 use crate::framing::{Ending, Side, State};
 use crate::sys::clock;
@@ -21,8 +22,6 @@ use kernel::sync::Arc;
 const FLUSH_MS: u64 = 30_000;
 /// How long a body of a router that is gone may stand still, in milliseconds.
 const STALL_MS: u64 = 60_000;
-/// How soon to try again when memory is short, in milliseconds.
-const RETRY_MS: u64 = 50;
 /// Bytes that one run of a drain reads.
 const DRAIN_BUDGET: u64 = 1 << 20;
 /// Bytes and milliseconds of a drain that the kernel starts itself.
@@ -147,7 +146,7 @@ fn gone(this: &Arc<Queue>, mut inner: MutexGuard<'_, Inner>) {
 }
 
 /// Whether a queue of an expired router has nothing left to wait for.
-pub(super) fn orphaned(this: &Arc<Queue>, inner: &mut Inner) -> bool {
+pub(super) fn orphaned(this: &Arc<Queue>, inner: &Inner) -> bool {
     let stale = clock::now_ms().saturating_sub(this.moved_at.load(Relaxed)) >= STALL_MS;
     match inner.rx.state() {
         State::Moving { .. } => stale,

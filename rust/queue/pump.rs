@@ -22,7 +22,7 @@ use kernel::sync::Arc;
 /// Bytes that one run moves before it lets other queues run.
 const BUDGET: u64 = 1 << 20;
 /// How soon to try again when memory is short, in milliseconds.
-const RETRY_MS: u64 = 50;
+pub(super) const RETRY_MS: u64 = 50;
 
 /// What a step of a move leads to.
 enum Step {
@@ -67,7 +67,7 @@ impl Queue {
             Life::Draining { .. } => return close::drain_step(self, inner),
             Life::Open => {}
         }
-        if self.router.expired() && close::orphaned(self, &mut inner) {
+        if self.router.expired() && close::orphaned(self, &inner) {
             drop(inner);
             return close::end_orphan(self);
         }
