@@ -13,6 +13,10 @@ release=$(cat "$build_root/etc/underpass-kernel")
 MIRROR=${UNDERPASS_MIRROR:-http://deb.debian.org/debian}
 PACKAGES=python3,python3-yaml,python3-jsonschema,iproute2,curl,kmod,procps,util-linux
 PACKAGES+=,nginx-light,ethtool,strace,openssl,busybox-static
+# The real back-ends and clients of tests/peers.py. Of Apache the program and its modules
+# alone: the test brings the configuration.
+PACKAGES+=,apache2-bin,git,python3-uvicorn,python3-httptools,python3-websockets
+PACKAGES+=,python3-aiohttp,python3-requests,wrk
 
 # What the stock kernel needs to reach its root, in load order; the debug kernel has
 # it built in.
