@@ -15,6 +15,7 @@
 #define UNDERPASS_SEND_LIMIT		131072
 #define UNDERPASS_DATA_MAX		65000
 #define UNDERPASS_ADDRESS_MAX		16
+#define UNDERPASS_TRAILERS_MAX		1024
 
 /**
  * enum underpass_side - Which end of the front end a queue is.
@@ -31,12 +32,13 @@ enum underpass_side {
  *   by the kernel.
  * @UNDERPASS_FRAMING_NONE: No body; the message ends with its head.
  * @UNDERPASS_FRAMING_LENGTH: Exactly `length` bytes.
- * @UNDERPASS_FRAMING_CHUNKED: Chunked transfer coding. Refused with EOPNOTSUPP
- *   by this version.
+ * @UNDERPASS_FRAMING_CHUNKED: Chunked transfer coding (RFC 9112 section 7.1).
+ *   Chunks are taken apart, and the content is put into new ones: extensions
+ *   end here, trailers but for `trailers`.
  * @UNDERPASS_FRAMING_UNTIL_CLOSE: All bytes up to the sender's FIN, which is
  *   carried over.
- * @UNDERPASS_FRAMING_TUNNEL: No HTTP any more. Refused with EOPNOTSUPP by this
- *   version.
+ * @UNDERPASS_FRAMING_TUNNEL: No HTTP any more; all bytes up to the sender's
+ *   FIN, which is carried over.
  */
 enum underpass_framing {
 	UNDERPASS_FRAMING_NONE,
@@ -77,6 +79,12 @@ enum underpass_state {
  *   The target was aborted.
  * @UNDERPASS_RESULT_TARGET_ERROR: The target's connection broke, see `error`.
  *   The queue is parked.
+ * @UNDERPASS_RESULT_MALFORMED: The chunked coding is broken. The target was
+ *   aborted; the queue receives nothing more, and can still send.
+ * @UNDERPASS_RESULT_SOURCE_STALLED: Nothing came from the sender for
+ *   `idle-ms`. The target was aborted, the queue is parked.
+ * @UNDERPASS_RESULT_TARGET_STALLED: The target took nothing for `idle-ms`. It
+ *   was aborted, the queue is parked.
  */
 enum underpass_result {
 	UNDERPASS_RESULT_COMPLETE,
@@ -84,6 +92,9 @@ enum underpass_result {
 	UNDERPASS_RESULT_TRUNCATED,
 	UNDERPASS_RESULT_SOURCE_ERROR,
 	UNDERPASS_RESULT_TARGET_ERROR,
+	UNDERPASS_RESULT_MALFORMED,
+	UNDERPASS_RESULT_SOURCE_STALLED,
+	UNDERPASS_RESULT_TARGET_STALLED,
 };
 
 /**
@@ -95,7 +106,9 @@ enum underpass_result {
  * @UNDERPASS_REASON_FIN_IN_BODY: FIN before the end of a body.
  * @UNDERPASS_REASON_RESET: RST or another error of the connection, see
  *   `error`.
- * @UNDERPASS_REASON_BODY_END: An until-close body ended as it should.
+ * @UNDERPASS_REASON_BODY_END: An until-close body or a tunnel ended as it
+ *   should.
+ * @UNDERPASS_REASON_MALFORMED: The chunked coding of a body is broken.
  */
 enum underpass_reason {
 	UNDERPASS_REASON_NONE,
@@ -104,6 +117,7 @@ enum underpass_reason {
 	UNDERPASS_REASON_FIN_IN_BODY,
 	UNDERPASS_REASON_RESET,
 	UNDERPASS_REASON_BODY_END,
+	UNDERPASS_REASON_MALFORMED,
 };
 
 enum {
@@ -130,6 +144,7 @@ enum {
 	UNDERPASS_A_LISTENER_ACCEPTED,
 	UNDERPASS_A_LISTENER_ADDRESS,
 	UNDERPASS_A_LISTENER_PORT,
+	UNDERPASS_A_LISTENER_PROXY_PROTOCOL,
 
 	__UNDERPASS_A_LISTENER_MAX,
 	UNDERPASS_A_LISTENER_MAX = (__UNDERPASS_A_LISTENER_MAX - 1)
@@ -164,6 +179,10 @@ enum {
 	UNDERPASS_A_QUEUE_RX_BYTES,
 	UNDERPASS_A_QUEUE_TX_BYTES,
 	UNDERPASS_A_QUEUE_UNSENT,
+	UNDERPASS_A_QUEUE_TO_FRAMING,
+	UNDERPASS_A_QUEUE_TRAILERS,
+	UNDERPASS_A_QUEUE_IDLE_MS,
+	UNDERPASS_A_QUEUE_IF_QUIET,
 
 	__UNDERPASS_A_QUEUE_MAX,
 	UNDERPASS_A_QUEUE_MAX = (__UNDERPASS_A_QUEUE_MAX - 1)

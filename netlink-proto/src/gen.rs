@@ -18,6 +18,8 @@ pub const SEND_LIMIT: u32 = 131072;
 pub const DATA_MAX: u32 = 65000;
 /// Bytes of the longest IP address.
 pub const ADDRESS_MAX: u32 = 16;
+/// Bytes of the longest list of trailer names.
+pub const TRAILERS_MAX: u32 = 1024;
 
 /// Commands and events.
 pub mod cmd {
@@ -50,7 +52,7 @@ pub mod cmd {
     /// One queue, or all of the network namespace.
     pub const QUEUE_GET: u8 = 11;
     /// Sends `data` to the peer of queue `id`. EBUSY while a forward into it runs,
-    /// ENOBUFS above send-limit, EPIPE if it can send no more.
+    /// ENOBUFS above send-limit, EPIPE if it can send no more, ENOTEMPTY as `if-quiet` says.
     pub const SEND: u8 = 12;
     /// Answers the head of queue `id`: drops it from the socket and moves the body that
     /// follows to queue `to`, or discards it where `to` is absent. A parked queue of
@@ -161,8 +163,12 @@ pub mod listener {
     pub const ADDRESS: u16 = 6;
     /// Local TCP port, in host order.
     pub const PORT: u16 = 7;
+    /// Connections begin with a PROXY protocol header, version 1 or 2. It counts towards
+    /// `head-limit` and comes up in front of the first head. What comes up without one
+    /// that is whole is not to be trusted.
+    pub const PROXY_PROTOCOL: u16 = 8;
     /// The largest number of this set.
-    pub const MAX: u16 = 7;
+    pub const MAX: u16 = 8;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -173,6 +179,7 @@ pub mod listener {
         "accepted",
         "address",
         "port",
+        "proxy-protocol",
     ];
 }
 
@@ -235,8 +242,20 @@ pub mod queue {
     pub const TX_BYTES: u16 = 27;
     /// Bytes of `data` that the peer's window does not take yet.
     pub const UNSENT: u16 = 28;
+    /// How the body leaves; as it comes where absent. `chunked` can leave `until-close`
+    /// (its end becomes a FIN), and `until-close` `chunked` (its FIN becomes an end).
+    pub const TO_FRAMING: u16 = 29;
+    /// With `chunked` on both sides: names of trailer fields to pass on, in lower case,
+    /// separated by single commas. All others are dropped.
+    pub const TRAILERS: u16 = 30;
+    /// The forward ends when no byte of it moved for so long; a tunnel when none moved in
+    /// either direction. Without it, it waits for ever.
+    pub const IDLE_MS: u16 = 31;
+    /// Only if the target queue has received nothing that was not answered: ENOTEMPTY
+    /// otherwise. For a connection that served others before.
+    pub const IF_QUIET: u16 = 32;
     /// The largest number of this set.
-    pub const MAX: u16 = 28;
+    pub const MAX: u16 = 32;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -268,6 +287,10 @@ pub mod queue {
         "rx-bytes",
         "tx-bytes",
         "unsent",
+        "to-framing",
+        "trailers",
+        "idle-ms",
+        "if-quiet",
     ];
 }
 
@@ -350,11 +373,12 @@ pub enum FramingKind {
     None = 0,
     /// Exactly `length` bytes.
     Length = 1,
-    /// Chunked transfer coding. Refused with EOPNOTSUPP by this version.
+    /// Chunked transfer coding (RFC 9112 section 7.1). Chunks are taken apart, and the
+    /// content is put into new ones: extensions end here, trailers but for `trailers`.
     Chunked = 2,
     /// All bytes up to the sender's FIN, which is carried over.
     UntilClose = 3,
-    /// No HTTP any more. Refused with EOPNOTSUPP by this version.
+    /// No HTTP any more; all bytes up to the sender's FIN, which is carried over.
     Tunnel = 4,
 }
 
@@ -439,6 +463,14 @@ pub enum ForwardResult {
     SourceError = 3,
     /// The target's connection broke, see `error`. The queue is parked.
     TargetError = 4,
+    /// The chunked coding is broken. The target was aborted; the queue receives nothing
+    /// more, and can still send.
+    Malformed = 5,
+    /// Nothing came from the sender for `idle-ms`. The target was aborted, the queue is
+    /// parked.
+    SourceStalled = 6,
+    /// The target took nothing for `idle-ms`. It was aborted, the queue is parked.
+    TargetStalled = 7,
 }
 
 impl From<ForwardResult> for u32 {
@@ -457,6 +489,9 @@ impl TryFrom<u32> for ForwardResult {
             2 => Ok(Self::Truncated),
             3 => Ok(Self::SourceError),
             4 => Ok(Self::TargetError),
+            5 => Ok(Self::Malformed),
+            6 => Ok(Self::SourceStalled),
+            7 => Ok(Self::TargetStalled),
             _ => Err(UnknownValue {
                 what: "result",
                 value,
@@ -479,8 +514,10 @@ pub enum Reason {
     FinInBody = 3,
     /// RST or another error of the connection, see `error`.
     Reset = 4,
-    /// An until-close body ended as it should.
+    /// An until-close body or a tunnel ended as it should.
     BodyEnd = 5,
+    /// The chunked coding of a body is broken.
+    Malformed = 6,
 }
 
 impl From<Reason> for u32 {
@@ -500,6 +537,7 @@ impl TryFrom<u32> for Reason {
             3 => Ok(Self::FinInBody),
             4 => Ok(Self::Reset),
             5 => Ok(Self::BodyEnd),
+            6 => Ok(Self::Malformed),
             _ => Err(UnknownValue {
                 what: "reason",
                 value,

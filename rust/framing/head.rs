@@ -5,8 +5,13 @@
 //! lines before the start line belong to the head (section 2.2 lets a server skip them).
 //! A bare LF ends a line here too: such a head must reach the router at once, which
 //! refuses it; waiting for a CRLF that never comes would be a hang.
+//!
+//! Where a PROXY protocol header is announced, it belongs to the first head. Bytes that
+//! are none end the head at once, for the router to refuse.
 
 #![forbid(unsafe_code)]
+
+use super::prelude::Prelude;
 
 /// Verdict on the bytes seen so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub enum Scan {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
+    /// In front of everything, in a PROXY protocol header.
+    Prelude(Prelude),
     /// Before the start line, where CR and LF are skipped.
     Lead,
     /// Within a line that has text.
@@ -57,6 +64,16 @@ impl HeadScan {
         }
     }
 
+    /// The same, with a PROXY protocol header in front.
+    pub const fn with_prelude(limit: u32) -> Self {
+        Self {
+            limit,
+            seen: 0,
+            at: At::Prelude(Prelude::Start),
+            verdict: Scan::NeedMore,
+        }
+    }
+
     /// Bytes of this message that were looked at; the next `feed` starts there.
     pub const fn seen(&self) -> u32 {
         self.seen
@@ -69,7 +86,7 @@ impl HeadScan {
 
     /// True if something other than empty lines was seen.
     pub fn has_text(&self) -> bool {
-        self.at != At::Lead
+        self.at != At::Lead && self.at != At::Prelude(Prelude::Start)
     }
 
     /// Looks at the next bytes. Those after the end are not counted as seen.
@@ -93,6 +110,14 @@ impl HeadScan {
 
     fn step(&mut self, byte: u8) {
         self.at = match (self.at, byte) {
+            (At::Prelude(prelude), _) => match prelude.step(byte) {
+                Prelude::Done => At::Lead,
+                Prelude::Not => {
+                    self.verdict = Scan::Done { len: self.seen };
+                    At::Text
+                }
+                more => At::Prelude(more),
+            },
             (At::Lead, b'\r' | b'\n') => At::Lead,
             (At::LineStart | At::LineStartCr, b'\n') => {
                 self.verdict = Scan::Done { len: self.seen };
@@ -140,6 +165,23 @@ mod tests {
         assert_eq!(whole(b"GET /\n\r\n", 100), Scan::Done { len: 8 });
         assert_eq!(whole(b"GET /\r\n\n", 100), Scan::Done { len: 8 });
         assert_eq!(whole(b"GET /\r\n\rX\r\n", 100), Scan::NeedMore);
+    }
+
+    #[test]
+    fn a_prelude_belongs_to_the_head() {
+        let whole = |input: &[u8], limit| HeadScan::with_prelude(limit).feed(input);
+        let input = b"PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n\r\nmore";
+        let len = input.len() as u32 - 4;
+        assert_eq!(whole(input, 100), Scan::Done { len });
+        let input = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\x04\n\n\n\nGET /\r\n\r\n";
+        let len = input.len() as u32;
+        assert_eq!(whole(input, 100), Scan::Done { len });
+        assert_eq!(whole(input, len - 1), Scan::OverLimit { len: len - 1 });
+        assert_eq!(whole(b"GET / HTTP/1.1\r\n\r\n", 100), Scan::Done { len: 1 });
+        let mut scan = HeadScan::with_prelude(100);
+        assert!(!scan.has_text());
+        assert_eq!(scan.feed(b"P"), Scan::NeedMore);
+        assert!(scan.has_text());
     }
 
     #[test]

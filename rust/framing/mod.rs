@@ -7,16 +7,19 @@
 //!
 //! Invariants: `core` only, no allocation, no unsafe, no panic; input in any
 //! segmentation gives the same result; a verdict, once given, stays.
-//! It must not read sockets, know about locks, or parse a header field.
+//! It must not read sockets, know about locks, or parse a field of a head.
 
 #![forbid(unsafe_code)]
 
 mod body;
+mod chunked;
 mod head;
+mod prelude;
 mod receiver;
+mod trailer;
 
-pub use self::body::{Body, Framing};
+pub use self::body::{Body, Framing, Next};
+pub use self::chunked::{ChunkLine, Chunked, Malformed, CRLF, LAST_CHUNK, TRAILERS_MAX};
 pub use self::head::{HeadScan, Scan};
-pub use self::receiver::{
-    Answer, Broken, Effect, Ending, Fin, Reason, Receiver, Refusal, Side, State,
-};
+pub use self::receiver::{Answer, Broken, Ending, Fin, Reason, Receiver, Refusal, Side, State};
+pub use self::trailer::{may_be_trailer, Trailers};

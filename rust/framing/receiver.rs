@@ -16,7 +16,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Body, Framing, HeadScan, Scan};
+use super::{Body, Framing, HeadScan, Malformed, Next, Scan, Trailers};
 
 /// Which end of the front end a queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,10 @@ pub enum Reason {
     FinInBody,
     /// RST or another error of the connection (an errno, positive).
     Reset(u32),
-    /// An until-close body ended as it should.
+    /// An until-close body or a tunnel ended as it should.
     BodyEnd,
+    /// The chunked coding of a body is broken.
+    Malformed,
 }
 
 /// What the receiving half is doing.
@@ -113,15 +115,26 @@ pub enum Ending {
     Cancelled,
     /// The target broke (errno).
     TargetError(u32),
+    /// The chunked coding is broken: the target must be aborted.
+    Malformed,
+    /// The source sent nothing for too long: the target must be aborted.
+    SourceStalled,
+    /// The target took nothing for too long, and must be aborted.
+    TargetStalled,
 }
 
-/// What bytes taken mean for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The body goes on.
-    More,
-    /// The body is complete; the next head is collected from here.
-    Done,
+impl Ending {
+    /// True if the target must not take what it got for the whole.
+    pub fn aborts_target(self) -> bool {
+        match self {
+            Self::Complete | Self::Cancelled | Self::TargetError(_) => false,
+            Self::Truncated
+            | Self::SourceError(_)
+            | Self::Malformed
+            | Self::SourceStalled
+            | Self::TargetStalled => true,
+        }
+    }
 }
 
 /// What a FIN means for the caller.
@@ -173,6 +186,17 @@ impl Receiver {
         self.state
     }
 
+    /// The same, with a PROXY protocol header in front of the first head.
+    pub const fn with_prelude(side: Side, limit: u32) -> Self {
+        Self {
+            state: State::Collecting(HeadScan::with_prelude(limit)),
+            side,
+            limit,
+            generation: 0,
+            taken: 0,
+        }
+    }
+
     /// Towards whom.
     pub const fn side(&self) -> Side {
         self.side
@@ -183,7 +207,7 @@ impl Receiver {
         self.generation
     }
 
-    /// Body bytes taken for the current or last attempt.
+    /// Body bytes taken for the current or last attempt, what frames them included.
     pub const fn taken(&self) -> u64 {
         self.taken
     }
@@ -284,26 +308,60 @@ impl Receiver {
         self.state = State::Collecting(HeadScan::new(self.limit));
     }
 
-    /// How many bytes may be taken now.
-    pub fn allowance(&self) -> u64 {
+    /// What the next byte of a body that moves is.
+    pub fn next(&self) -> Next {
         match &self.state {
-            State::Moving { body, .. } => body.allowance(),
-            _ => 0,
+            State::Moving { body, .. } => body.next(),
+            _ => Next::Over,
         }
     }
 
-    /// Notes that `n` body bytes were taken from the socket.
-    pub fn take(&mut self, n: u64) -> Effect {
-        let State::Moving { body, .. } = &mut self.state else {
-            return Effect::More;
-        };
-        body.take(n);
-        self.taken = body.taken();
-        if body.is_complete() {
-            self.next_head();
-            return Effect::Done;
+    /// Notes that `n` bytes of content were taken from the socket.
+    pub fn take(&mut self, n: u64) {
+        if let State::Moving { body, .. } = &mut self.state {
+            body.take(n);
+            self.taken = body.taken();
         }
-        Effect::More
+    }
+
+    /// Looks at bytes of the body that are not content, and says how many it used up; see
+    /// [`Body::look`]. After an error only `malformed` is left.
+    pub fn look(&mut self, bytes: &[u8], trailers: &mut Trailers<'_>) -> Result<usize, Malformed> {
+        let State::Moving { body, .. } = &mut self.state else {
+            return Ok(0);
+        };
+        let used = body.look(bytes, trailers)?;
+        self.taken = body.taken();
+        Ok(used)
+    }
+
+    /// True if a body moves of which all bytes were taken.
+    pub fn is_whole(&self) -> bool {
+        matches!(&self.state, State::Moving { body, .. } if body.is_complete())
+    }
+
+    /// True if a body moves that a FIN would end as it should.
+    pub fn fin_completes(&self) -> bool {
+        matches!(&self.state, State::Moving { body, .. } if body.fin_completes())
+    }
+
+    /// A whole body is where it belongs: the next head is collected from here. False, and
+    /// nothing changes, if it is not whole.
+    pub fn finish(&mut self) -> bool {
+        let whole = self.is_whole();
+        if whole {
+            self.next_head();
+        }
+        whole
+    }
+
+    /// `look` found an error: nothing after it can be understood. False if no body moves.
+    pub fn malformed(&mut self) -> bool {
+        let moves = matches!(self.state, State::Moving { .. });
+        if moves {
+            self.state = State::Ended(Reason::Malformed);
+        }
+        moves
     }
 
     /// All bytes were looked at or taken, and a FIN follows them.
@@ -344,14 +402,11 @@ impl Receiver {
         effect
     }
 
-    /// Stops a move before its end, because the router or the target says so. `lost` bytes
-    /// were taken from the socket and not noted by `take`, because no target got them.
-    pub fn park(&mut self, lost: u64) -> Result<u64, Refusal> {
-        let State::Moving { mut body, .. } = self.state else {
+    /// Stops a move before its end, because the router, the target or a time limit says so.
+    pub fn park(&mut self) -> Result<u64, Refusal> {
+        let State::Moving { body, .. } = self.state else {
             return Err(Refusal::Idle);
         };
-        body.take(lost);
-        self.taken = body.taken();
         self.state = State::Parked(body);
         Ok(self.taken)
     }

@@ -13,6 +13,7 @@ pub const HEAD_LIMIT_MAX: u32 = 65000;
 pub const SEND_LIMIT: u32 = 131072;
 pub const DATA_MAX: u32 = 65000;
 pub const ADDRESS_MAX: u32 = 16;
+pub const TRAILERS_MAX: u32 = 1024;
 
 pub mod cmd {
     pub const ROUTER_ATTACH: u8 = 1;
@@ -59,7 +60,8 @@ pub mod listener {
     pub const ACCEPTED: u16 = 5;
     pub const ADDRESS: u16 = 6;
     pub const PORT: u16 = 7;
-    pub const MAX: u16 = 7;
+    pub const PROXY_PROTOCOL: u16 = 8;
+    pub const MAX: u16 = 8;
 }
 
 pub mod queue {
@@ -91,7 +93,11 @@ pub mod queue {
     pub const RX_BYTES: u16 = 26;
     pub const TX_BYTES: u16 = 27;
     pub const UNSENT: u16 = 28;
-    pub const MAX: u16 = 28;
+    pub const TO_FRAMING: u16 = 29;
+    pub const TRAILERS: u16 = 30;
+    pub const IDLE_MS: u16 = 31;
+    pub const IF_QUIET: u16 = 32;
+    pub const MAX: u16 = 32;
 }
 
 pub mod stats {
@@ -136,6 +142,9 @@ pub mod result {
     pub const TRUNCATED: u32 = 2;
     pub const SOURCE_ERROR: u32 = 3;
     pub const TARGET_ERROR: u32 = 4;
+    pub const MALFORMED: u32 = 5;
+    pub const SOURCE_STALLED: u32 = 6;
+    pub const TARGET_STALLED: u32 = 7;
 }
 
 pub mod reason {
@@ -145,6 +154,7 @@ pub mod reason {
     pub const FIN_IN_BODY: u32 = 3;
     pub const RESET: u32 = 4;
     pub const BODY_END: u32 = 5;
+    pub const MALFORMED: u32 = 6;
 }
 
 pub const ROUTER_ATTACH_POLICY: [Attr; 2] = [
@@ -200,7 +210,7 @@ pub const ROUTER_GET_POLICY: [Attr; 1] = [Attr {
         max: 4294967295,
     },
 }];
-pub const LISTENER_ADD_POLICY: [Attr; 2] = [
+pub const LISTENER_ADD_POLICY: [Attr; 3] = [
     Attr {
         id: listener::FD,
         kind: Kind::U32 {
@@ -214,6 +224,10 @@ pub const LISTENER_ADD_POLICY: [Attr; 2] = [
             min: 64,
             max: 65000,
         },
+    },
+    Attr {
+        id: listener::PROXY_PROTOCOL,
+        kind: Kind::Flag,
     },
 ];
 pub const LISTENER_DEL_POLICY: [Attr; 1] = [Attr {
@@ -271,7 +285,7 @@ pub const QUEUE_GET_POLICY: [Attr; 1] = [Attr {
         max: 4294967295,
     },
 }];
-pub const SEND_POLICY: [Attr; 2] = [
+pub const SEND_POLICY: [Attr; 3] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -283,39 +297,12 @@ pub const SEND_POLICY: [Attr; 2] = [
         id: queue::DATA,
         kind: Kind::Binary { max: 65000 },
     },
-];
-pub const FORWARD_POLICY: [Attr; 5] = [
     Attr {
-        id: queue::ID,
-        kind: Kind::U32 {
-            min: 0,
-            max: 4294967295,
-        },
-    },
-    Attr {
-        id: queue::GENERATION,
-        kind: Kind::U32 {
-            min: 0,
-            max: 4294967295,
-        },
-    },
-    Attr {
-        id: queue::TO,
-        kind: Kind::U32 {
-            min: 0,
-            max: 4294967295,
-        },
-    },
-    Attr {
-        id: queue::FRAMING,
-        kind: Kind::U32 { min: 0, max: 4 },
-    },
-    Attr {
-        id: queue::LENGTH,
-        kind: Kind::Uint,
+        id: queue::IF_QUIET,
+        kind: Kind::Flag,
     },
 ];
-pub const ROUTE_POLICY: [Attr; 6] = [
+pub const FORWARD_POLICY: [Attr; 8] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -346,8 +333,73 @@ pub const ROUTE_POLICY: [Attr; 6] = [
         kind: Kind::Uint,
     },
     Attr {
+        id: queue::TO_FRAMING,
+        kind: Kind::U32 { min: 0, max: 4 },
+    },
+    Attr {
+        id: queue::TRAILERS,
+        kind: Kind::Binary { max: 1024 },
+    },
+    Attr {
+        id: queue::IDLE_MS,
+        kind: Kind::U32 {
+            min: 1,
+            max: 86400000,
+        },
+    },
+];
+pub const ROUTE_POLICY: [Attr; 10] = [
+    Attr {
+        id: queue::ID,
+        kind: Kind::U32 {
+            min: 0,
+            max: 4294967295,
+        },
+    },
+    Attr {
+        id: queue::GENERATION,
+        kind: Kind::U32 {
+            min: 0,
+            max: 4294967295,
+        },
+    },
+    Attr {
+        id: queue::TO,
+        kind: Kind::U32 {
+            min: 0,
+            max: 4294967295,
+        },
+    },
+    Attr {
+        id: queue::FRAMING,
+        kind: Kind::U32 { min: 0, max: 4 },
+    },
+    Attr {
+        id: queue::LENGTH,
+        kind: Kind::Uint,
+    },
+    Attr {
         id: queue::DATA,
         kind: Kind::Binary { max: 65000 },
+    },
+    Attr {
+        id: queue::TO_FRAMING,
+        kind: Kind::U32 { min: 0, max: 4 },
+    },
+    Attr {
+        id: queue::TRAILERS,
+        kind: Kind::Binary { max: 1024 },
+    },
+    Attr {
+        id: queue::IDLE_MS,
+        kind: Kind::U32 {
+            min: 1,
+            max: 86400000,
+        },
+    },
+    Attr {
+        id: queue::IF_QUIET,
+        kind: Kind::Flag,
     },
 ];
 pub const CANCEL_POLICY: [Attr; 2] = [

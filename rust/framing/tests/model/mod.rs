@@ -4,7 +4,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use underpass_framing::{Effect, Framing, Receiver};
+use underpass_framing::{Framing, Next, Receiver};
 
 /// Head limit of both.
 pub const LIMIT: u32 = 32;
@@ -18,8 +18,10 @@ pub enum Operation {
     Answer(i32, Framing, bool),
     /// So many body bytes are taken, or as many as are allowed.
     Take(u64),
-    /// The router cancels, or the target breaks, after so many bytes got lost.
-    Park(u64),
+    /// What was taken is where it belongs.
+    Finish,
+    /// The router cancels, or the target breaks.
+    Park,
     /// FIN.
     Fin,
     /// The connection breaks.
@@ -35,6 +37,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         (0u64..20).prop_map(Framing::Length),
         Just(Framing::Length(u64::MAX)),
         Just(Framing::UntilClose),
+        Just(Framing::Tunnel),
     ];
     let bytes = prop_oneof![
         3 => Just(b"A\r\n\r\n".to_vec()),
@@ -48,7 +51,8 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         6 => (prop_oneof![6 => Just(0i32), 1 => -1i32..2], framing, any::<bool>())
             .prop_map(|(generation, framing, discard)| Operation::Answer(generation, framing, discard)),
         6 => prop_oneof![0u64..20, Just(u64::MAX)].prop_map(Operation::Take),
-        2 => (0u64..3).prop_map(Operation::Park),
+        4 => Just(Operation::Finish),
+        2 => Just(Operation::Park),
         1 => Just(Operation::Fin),
         1 => Just(Operation::Broken),
         1 => Just(Operation::Renew),
@@ -70,11 +74,14 @@ pub fn apply(receiver: &mut Receiver, operation: &Operation) -> String {
                 }
             }
         }
-        Operation::Take(bytes) => match receiver.take((*bytes).min(receiver.allowance())) {
-            Effect::More => "more".to_owned(),
-            Effect::Done => "done".to_owned(),
-        },
-        Operation::Park(lost) => match receiver.park((*lost).min(receiver.allowance())) {
+        Operation::Take(bytes) => {
+            if let Next::Content(most) = receiver.next() {
+                receiver.take((*bytes).min(most));
+            }
+            format!("whole {}", receiver.is_whole())
+        }
+        Operation::Finish => format!("finished {}", receiver.finish()),
+        Operation::Park => match receiver.park() {
             Ok(taken) => format!("parked {taken}"),
             Err(_) => "idle".to_owned(),
         },
@@ -136,7 +143,7 @@ impl Model {
     pub fn allowance(&self) -> u64 {
         match self.doing {
             Doing::Moving(Framing::Length(length), _) => length - self.body,
-            Doing::Moving(Framing::UntilClose, _) => u64::MAX - self.body,
+            Doing::Moving(Framing::UntilClose | Framing::Tunnel, _) => u64::MAX - self.body,
             _ => 0,
         }
     }
@@ -146,7 +153,8 @@ impl Model {
             Operation::Scan(bytes) => self.scan(bytes),
             Operation::Answer(offset, framing, discard) => self.answer(*offset, *framing, *discard),
             Operation::Take(bytes) => self.take(*bytes),
-            Operation::Park(lost) => self.park(*lost),
+            Operation::Finish => self.finish(),
+            Operation::Park => self.park(),
             Operation::Fin => self.fin(),
             Operation::Broken => self.broken(),
             Operation::Renew => {
@@ -197,7 +205,8 @@ impl Model {
         let moving = match framing {
             Framing::None => false,
             Framing::Length(length) => length > self.body,
-            Framing::UntilClose => true,
+            Framing::UntilClose | Framing::Tunnel => true,
+            Framing::Chunked => unreachable!("a model of its own has chunked bodies"),
         };
         self.doing = if moving {
             Doing::Moving(framing, discard)
@@ -207,27 +216,31 @@ impl Model {
         format!("drop {dropped} moving {moving}")
     }
 
-    fn take(&mut self, bytes: u64) -> String {
-        let bytes = bytes.min(self.allowance());
-        let Doing::Moving(framing, _) = self.doing else {
-            return "more".to_owned();
-        };
-        self.body += bytes;
-        self.taken = self.body;
-        if framing == Framing::Length(self.body) {
-            self.doing = Doing::Collecting(Vec::new());
-            return "done".to_owned();
-        }
-        "more".to_owned()
+    fn is_whole(&self) -> bool {
+        matches!(self.doing, Doing::Moving(Framing::Length(length), _) if length == self.body)
     }
 
-    fn park(&mut self, lost: u64) -> String {
-        let lost = lost.min(self.allowance());
+    fn take(&mut self, bytes: u64) -> String {
+        let bytes = bytes.min(self.allowance());
+        if let Doing::Moving(..) = self.doing {
+            self.body += bytes;
+            self.taken = self.body;
+        }
+        format!("whole {}", self.is_whole())
+    }
+
+    fn finish(&mut self) -> String {
+        let whole = self.is_whole();
+        if whole {
+            self.doing = Doing::Collecting(Vec::new());
+        }
+        format!("finished {whole}")
+    }
+
+    fn park(&mut self) -> String {
         let Doing::Moving(framing, _) = self.doing else {
             return "idle".to_owned();
         };
-        self.body += lost;
-        self.taken = self.body;
         self.doing = Doing::Parked(framing);
         format!("parked {}", self.taken)
     }
@@ -236,7 +249,8 @@ impl Model {
         let told = match self.doing {
             Doing::Ready(..) | Doing::Parked(_) | Doing::Ended => return "Later".to_owned(),
             Doing::Collecting(_) => "Ended",
-            Doing::Moving(Framing::UntilClose, _) => "MoveEnded(Complete)",
+            Doing::Moving(Framing::UntilClose | Framing::Tunnel, _) => "MoveEnded(Complete)",
+            Doing::Moving(..) if self.is_whole() => "MoveEnded(Complete)",
             Doing::Moving(..) => "MoveEnded(Truncated)",
         };
         self.doing = Doing::Ended;
