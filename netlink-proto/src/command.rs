@@ -3,7 +3,7 @@
 
 use crate::attr::{Attributes, Put, Value};
 use crate::error::{DecodeError, EncodeError};
-use crate::framing::Framing;
+use crate::framing::Body;
 use crate::gen::{cmd, listener, queue, router, Side};
 use crate::wire;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
@@ -50,6 +50,8 @@ pub enum Command {
         fd: RawFd,
         /// Head bytes that its queues collect at the most.
         head_limit: Option<u32>,
+        /// Its connections begin with a PROXY protocol header.
+        proxy_protocol: bool,
     },
     /// Stops accepting. Queues stay.
     ListenerDel {
@@ -95,6 +97,8 @@ pub enum Command {
         id: u32,
         /// At most [`DATA_MAX`](crate::gen::DATA_MAX) bytes.
         data: Vec<u8>,
+        /// Only if the queue has received nothing that was not answered.
+        if_quiet: bool,
     },
     /// Answers the head of queue `id`: drops it and moves the body that follows.
     Forward {
@@ -104,8 +108,8 @@ pub enum Command {
         generation: u32,
         /// The target; the body is discarded if there is none.
         to: Option<u32>,
-        /// How long the body is.
-        framing: Framing,
+        /// How long the body is, and what is done with it.
+        body: Body,
     },
     /// [`Send`](Command::Send) to queue `to` and [`Forward`](Command::Forward) into it:
     /// both or none.
@@ -116,10 +120,12 @@ pub enum Command {
         generation: u32,
         /// The target.
         to: u32,
-        /// How long the body is.
-        framing: Framing,
+        /// How long the body is, and what is done with it.
+        body: Body,
         /// At most [`DATA_MAX`](crate::gen::DATA_MAX) bytes, sent before the body.
         data: Vec<u8>,
+        /// Only if the target has received nothing that was not answered.
+        if_quiet: bool,
     },
     /// Stops the forward from queue `id`. Answered by [`QueueInfo`](crate::QueueInfo).
     Cancel {
@@ -229,6 +235,7 @@ impl Command {
             cmd::LISTENER_ADD => Self::ListenerAdd {
                 fd: t.need_u32(listener::FD)? as RawFd,
                 head_limit: t.u32(listener::HEAD_LIMIT)?,
+                proxy_protocol: t.flag(listener::PROXY_PROTOCOL),
             },
             cmd::LISTENER_DEL => Self::ListenerDel {
                 id: t.need_u32(listener::ID)?,
@@ -255,19 +262,21 @@ impl Command {
             cmd::SEND => Self::Send {
                 id: t.need_u32(queue::ID)?,
                 data: t.need_bytes(queue::DATA)?.to_vec(),
+                if_quiet: t.flag(queue::IF_QUIET),
             },
             cmd::FORWARD => Self::Forward {
                 id: t.need_u32(queue::ID)?,
                 generation: t.need_u32(queue::GENERATION)?,
                 to: t.u32(queue::TO)?,
-                framing: Framing::need(&t)?,
+                body: Body::need(&t)?,
             },
             cmd::ROUTE => Self::Route {
                 id: t.need_u32(queue::ID)?,
                 generation: t.need_u32(queue::GENERATION)?,
                 to: t.need_u32(queue::TO)?,
-                framing: Framing::need(&t)?,
+                body: Body::need(&t)?,
                 data: t.need_bytes(queue::DATA)?.to_vec(),
+                if_quiet: t.flag(queue::IF_QUIET),
             },
             cmd::CANCEL => Self::Cancel {
                 id: t.need_u32(queue::ID)?,
@@ -286,6 +295,11 @@ impl Command {
 
 impl Attributes for Command {
     fn attributes(&self, put: Put<'_>) {
+        fn flag(put: Put<'_>, attribute: u16, set: bool) {
+            if set {
+                put(attribute, Value::Flag);
+            }
+        }
         fn maybe(put: Put<'_>, attribute: u16, value: Option<u32>) {
             if let Some(value) = value {
                 put(attribute, Value::U32(value));
@@ -303,9 +317,14 @@ impl Attributes for Command {
                 maybe(put, router::GRACE, *grace);
             }
             Self::RouterGet { id } => put(router::ID, Value::U32(*id)),
-            Self::ListenerAdd { fd, head_limit } => {
+            Self::ListenerAdd {
+                fd,
+                head_limit,
+                proxy_protocol,
+            } => {
                 put(listener::FD, Value::U32(*fd as u32));
                 maybe(put, listener::HEAD_LIMIT, *head_limit);
+                flag(put, listener::PROXY_PROTOCOL, *proxy_protocol);
             }
             Self::ListenerDel { id } | Self::ListenerGet { id } => {
                 put(listener::ID, Value::U32(*id));
@@ -322,33 +341,36 @@ impl Attributes for Command {
             Self::QueueDel { id } | Self::QueueAbort { id } | Self::QueueGet { id } => {
                 put(queue::ID, Value::U32(*id));
             }
-            Self::Send { id, data } => {
+            Self::Send { id, data, if_quiet } => {
                 put(queue::ID, Value::U32(*id));
                 put(queue::DATA, Value::Bytes(data));
+                flag(put, queue::IF_QUIET, *if_quiet);
             }
             Self::Forward {
                 id,
                 generation,
                 to,
-                framing,
+                body,
             } => {
                 put(queue::ID, Value::U32(*id));
                 put(queue::GENERATION, Value::U32(*generation));
                 maybe(put, queue::TO, *to);
-                framing.put(put);
+                body.put(put);
             }
             Self::Route {
                 id,
                 generation,
                 to,
-                framing,
+                body,
                 data,
+                if_quiet,
             } => {
                 put(queue::ID, Value::U32(*id));
                 put(queue::GENERATION, Value::U32(*generation));
                 put(queue::TO, Value::U32(*to));
-                framing.put(put);
+                body.put(put);
                 put(queue::DATA, Value::Bytes(data));
+                flag(put, queue::IF_QUIET, *if_quiet);
             }
             Self::Cancel { id, generation } => {
                 put(queue::ID, Value::U32(*id));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How long a body is: the spec's attributes `framing` and `length` as one type, so that
-//! a length cannot be given without need, or forgotten.
+//! How long a body is, and what is done with it on its way: the spec's attributes
+//! `framing` and `length` as one type, so that a length cannot be given without need, or
+//! forgotten, and the others beside it.
 
 use crate::attr::{Put, Table, Value};
 use crate::error::DecodeError;
@@ -19,6 +20,56 @@ pub enum Framing {
     UntilClose,
     /// No HTTP any more.
     Tunnel,
+}
+
+/// A body, and what a forward does with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// How it comes.
+    pub framing: Framing,
+    /// How it leaves; as it comes where absent. `Chunked` and `UntilClose` can become
+    /// each other.
+    pub leaves: Option<FramingKind>,
+    /// Names of trailer fields to pass on, in lower case, separated by commas; empty: none.
+    /// At most [`TRAILERS_MAX`](crate::gen::TRAILERS_MAX) bytes.
+    pub trailers: Vec<u8>,
+    /// Milliseconds without a byte, after which the forward ends; without it, it waits.
+    pub idle_ms: Option<u32>,
+}
+
+impl From<Framing> for Body {
+    fn from(framing: Framing) -> Self {
+        Self {
+            framing,
+            leaves: None,
+            trailers: Vec::new(),
+            idle_ms: None,
+        }
+    }
+}
+
+impl Body {
+    pub(crate) fn put(&self, put: Put<'_>) {
+        self.framing.put(put);
+        if let Some(leaves) = self.leaves {
+            put(queue::TO_FRAMING, Value::U32(leaves.into()));
+        }
+        if !self.trailers.is_empty() {
+            put(queue::TRAILERS, Value::Bytes(&self.trailers));
+        }
+        if let Some(ms) = self.idle_ms {
+            put(queue::IDLE_MS, Value::U32(ms));
+        }
+    }
+
+    pub(crate) fn need(table: &Table<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            framing: Framing::need(table)?,
+            leaves: table.number(queue::TO_FRAMING)?,
+            trailers: table.bytes(queue::TRAILERS).unwrap_or_default().to_vec(),
+            idle_ms: table.u32(queue::IDLE_MS)?,
+        })
+    }
 }
 
 impl Framing {

@@ -32,7 +32,7 @@ pub use command::Command;
 pub use datagram::{messages, Content, Incoming, Messages};
 pub use error::{DecodeError, EncodeError, Problem, UnknownValue};
 pub use event::{Closed, Done, Event, Head};
-pub use framing::Framing;
+pub use framing::{Body, Framing};
 pub use gen::{ForwardResult, FramingKind, Reason, Side, State};
 pub use refusal::Refusal;
 pub use reply::{ListenerInfo, QueueInfo, Reply, RouterInfo, Stats};

@@ -7,7 +7,8 @@
 use crate::attr::{put_address, Attributes, Put, Table, Value};
 use crate::error::{DecodeError, EncodeError};
 use crate::framing::Framing;
-use crate::gen::{cmd, listener, queue, router, stats, ForwardResult, Reason, Side, State};
+use crate::gen::{cmd, listener, queue, router, stats};
+use crate::gen::{ForwardResult, FramingKind, Reason, Side, State};
 use crate::wire;
 use std::net::SocketAddr;
 
@@ -62,6 +63,8 @@ pub struct ListenerInfo {
     pub accepted: u64,
     /// Where it listens.
     pub local: Option<SocketAddr>,
+    /// Its connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
 }
 
 /// A connection in the kernel's hands.
@@ -105,6 +108,10 @@ pub struct QueueInfo {
     pub tx_bytes: u64,
     /// Bytes of `data` that the peer's window does not take yet.
     pub unsent: u32,
+    /// How the body of the current forward leaves, if not as it comes.
+    pub to_framing: Option<FramingKind>,
+    /// Milliseconds without a byte, after which the current forward ends.
+    pub idle_ms: Option<u32>,
 }
 
 /// Counters of the network namespace, since the module was loaded.
@@ -194,6 +201,7 @@ impl ListenerInfo {
             head_limit: t.need_u32(listener::HEAD_LIMIT)?,
             accepted: t.need_uint(listener::ACCEPTED)?,
             local: t.address(listener::ADDRESS, listener::PORT)?,
+            proxy_protocol: t.flag(listener::PROXY_PROTOCOL),
         })
     }
 }
@@ -220,6 +228,8 @@ impl QueueInfo {
             rx_bytes: t.need_uint(queue::RX_BYTES)?,
             tx_bytes: t.need_uint(queue::TX_BYTES)?,
             unsent: t.need_u32(queue::UNSENT)?,
+            to_framing: t.number(queue::TO_FRAMING)?,
+            idle_ms: t.u32(queue::IDLE_MS)?,
         })
     }
 }
@@ -262,6 +272,9 @@ impl Attributes for Reply {
                 put(listener::HEAD_LIMIT, Value::U32(l.head_limit));
                 put(listener::ACCEPTED, Value::Uint(l.accepted));
                 put_address(put, listener::ADDRESS, listener::PORT, l.local);
+                if l.proxy_protocol {
+                    put(listener::PROXY_PROTOCOL, Value::Flag);
+                }
             }
             Self::Queue(q) => {
                 put(queue::ID, Value::U32(q.id));
@@ -291,6 +304,12 @@ impl Attributes for Reply {
                 put(queue::RX_BYTES, Value::Uint(q.rx_bytes));
                 put(queue::TX_BYTES, Value::Uint(q.tx_bytes));
                 put(queue::UNSENT, Value::U32(q.unsent));
+                if let Some(framing) = q.to_framing {
+                    put(queue::TO_FRAMING, Value::U32(framing.into()));
+                }
+                if let Some(ms) = q.idle_ms {
+                    put(queue::IDLE_MS, Value::U32(ms));
+                }
             }
             Self::Stats(s) => {
                 put(stats::ACCEPTED, Value::Uint(s.accepted));

@@ -6,8 +6,9 @@ use proptest::option::of;
 use proptest::prelude::*;
 use std::net::SocketAddr;
 use underpass_proto::{
-    family, messages, Closed, Command, Content, Done, Event, ForwardResult, Framing, Head,
-    ListenerInfo, QueueInfo, Reason, Reply, RouterInfo, Side, State, Stats, UnknownValue,
+    family, messages, Body, Closed, Command, Content, Done, Event, ForwardResult, Framing,
+    FramingKind, Head, ListenerInfo, QueueInfo, Reason, Reply, RouterInfo, Side, State, Stats,
+    UnknownValue,
 };
 
 const FAMILY: u16 = 29;
@@ -24,6 +25,18 @@ fn framing() -> impl Strategy<Value = Framing> {
         Just(Framing::UntilClose),
         Just(Framing::Tunnel),
     ]
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let leaves = of(number::<FramingKind>(4));
+    (framing(), leaves, data(), of(any::<u32>())).prop_map(
+        |(framing, leaves, trailers, idle_ms)| Body {
+            framing,
+            leaves,
+            trailers,
+            idle_ms,
+        },
+    )
 }
 
 fn number<T>(max: u32) -> impl Strategy<Value = T>
@@ -46,8 +59,13 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(id, credit, grace)| Command::RouterTakeover { id, credit, grace }),
         any::<u32>().prop_map(|id| Command::RouterGet { id }),
         Just(Command::RouterDump),
-        (any::<i32>(), of(any::<u32>()))
-            .prop_map(|(fd, head_limit)| Command::ListenerAdd { fd, head_limit }),
+        (any::<i32>(), of(any::<u32>()), any::<bool>()).prop_map(
+            |(fd, head_limit, proxy_protocol)| Command::ListenerAdd {
+                fd,
+                head_limit,
+                proxy_protocol
+            }
+        ),
         any::<u32>().prop_map(|id| Command::ListenerDel { id }),
         any::<u32>().prop_map(|id| Command::ListenerGet { id }),
         Just(Command::ListenerDump),
@@ -62,22 +80,27 @@ fn command() -> impl Strategy<Value = Command> {
         any::<u32>().prop_map(|id| Command::QueueAbort { id }),
         any::<u32>().prop_map(|id| Command::QueueGet { id }),
         Just(Command::QueueDump),
-        (any::<u32>(), data()).prop_map(|(id, data)| Command::Send { id, data }),
-        (any::<u32>(), any::<u32>(), of(any::<u32>()), framing()).prop_map(
-            |(id, generation, to, framing)| Command::Forward {
+        (any::<u32>(), data(), any::<bool>()).prop_map(|(id, data, if_quiet)| Command::Send {
+            id,
+            data,
+            if_quiet
+        }),
+        (any::<u32>(), any::<u32>(), of(any::<u32>()), body()).prop_map(
+            |(id, generation, to, body)| Command::Forward {
                 id,
                 generation,
                 to,
-                framing
+                body
             }
         ),
-        (any::<u32>(), any::<u32>(), any::<u32>(), framing(), data()).prop_map(
-            |(id, generation, to, framing, data)| Command::Route {
-                id,
-                generation,
-                to,
-                framing,
-                data
+        (any::<Numbers>(), body(), data(), any::<bool>()).prop_map(
+            |((n, _), body, data, if_quiet)| Command::Route {
+                id: n[0],
+                generation: n[1],
+                to: n[2],
+                body,
+                data,
+                if_quiet
             }
         ),
         (any::<u32>(), any::<u32>())
@@ -112,7 +135,7 @@ fn event() -> impl Strategy<Value = Event> {
             })
         },
     );
-    let done = (any::<Numbers>(), number::<ForwardResult>(4)).prop_map(|((n, wide), result)| {
+    let done = (any::<Numbers>(), number::<ForwardResult>(7)).prop_map(|((n, wide), result)| {
         Event::Done(Done {
             id: n[0],
             generation: n[1],
@@ -123,7 +146,7 @@ fn event() -> impl Strategy<Value = Event> {
         })
     });
     let closed =
-        (any::<Numbers>(), side(), number::<Reason>(5)).prop_map(|((n, wide), side, reason)| {
+        (any::<Numbers>(), side(), number::<Reason>(6)).prop_map(|((n, wide), side, reason)| {
             Event::Closed(Closed {
                 id: n[0],
                 generation: n[1],
@@ -164,6 +187,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             head_limit: n[2],
             accepted: wide[0],
             local: local.map(plain),
+            proxy_protocol: n[3] > 9,
         })
     });
     let queue = (
@@ -171,8 +195,8 @@ fn reply() -> impl Strategy<Value = Reply> {
         side(),
         number::<State>(5),
         of(framing()),
-        of(number::<ForwardResult>(4)),
-        number::<Reason>(5),
+        of(number::<ForwardResult>(7)),
+        number::<Reason>(6),
         any::<(Option<SocketAddr>, Option<SocketAddr>)>(),
         any::<(Option<u32>, Option<u32>)>(),
     )
@@ -198,6 +222,8 @@ fn reply() -> impl Strategy<Value = Reply> {
                     rx_bytes: wide[2],
                     tx_bytes: wide[3],
                     unsent: n[5],
+                    to_framing: FramingKind::try_from(n[6] % 6).ok(),
+                    idle_ms: (n[7] > 9).then_some(n[7]),
                 })
             },
         );

@@ -6,8 +6,8 @@
 #![cfg(target_endian = "little")]
 
 use underpass_proto::{
-    family, messages, Closed, Command, Content, DecodeError, Done, Event, ForwardResult, Framing,
-    Head, Problem, QueueInfo, Reason, Refusal, Reply, Side, State,
+    family, messages, Body, Closed, Command, Content, DecodeError, Done, Event, ForwardResult,
+    Framing, FramingKind, Head, Problem, QueueInfo, Reason, Refusal, Reply, Side, State,
 };
 
 /// The family id in all vectors.
@@ -51,7 +51,8 @@ fn dumps_ask_for_root_and_match() {
 #[test]
 fn route_pads_its_data() {
     let command = Command::Route {
-        id: 5, generation: 2, to: 9, framing: Framing::Length(1000), data: b"GET /".to_vec(),
+        id: 5, generation: 2, to: 9, body: Framing::Length(1000).into(), data: b"GET /".to_vec(),
+        if_quiet: false,
     };
     assert_eq!(bytes_of(&command, false), [
         72, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
@@ -69,7 +70,7 @@ fn route_pads_its_data() {
 #[test]
 fn a_length_above_32_bits_takes_eight_bytes() {
     let command = Command::Forward {
-        id: 5, generation: 2, to: None, framing: Framing::Length(0x1_0000_0002),
+        id: 5, generation: 2, to: None, body: Framing::Length(0x1_0000_0002).into(),
     };
     assert_eq!(bytes_of(&command, false), [
         56, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
@@ -78,6 +79,31 @@ fn a_length_above_32_bits_takes_eight_bytes() {
         8, 0, 8, 0,  2, 0, 0, 0,
         8, 0, 12, 0,  1, 0, 0, 0,
         12, 0, 13, 0,  2, 0, 0, 0, 1, 0, 0, 0,
+    ]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn what_a_forward_does_with_a_body() {
+    let body = Body {
+        framing: Framing::Chunked, leaves: Some(FramingKind::UntilClose),
+        trailers: b"a,b".to_vec(), idle_ms: Some(256),
+    };
+    let command = Command::Route {
+        id: 5, generation: 2, to: 9, body, data: Vec::new(), if_quiet: true,
+    };
+    assert_eq!(bytes_of(&command, false), [
+        84, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+        14, 1, 0, 0,
+        8, 0, 1, 0,  5, 0, 0, 0,
+        8, 0, 8, 0,  2, 0, 0, 0,
+        8, 0, 11, 0,  9, 0, 0, 0,
+        8, 0, 12, 0,  2, 0, 0, 0,          // framing chunked
+        8, 0, 29, 0,  3, 0, 0, 0,          // to-framing until-close
+        7, 0, 30, 0,  b'a', b',', b'b', 0, // trailers
+        8, 0, 31, 0,  0, 1, 0, 0,          // idle-ms
+        4, 0, 14, 0,                       // no data
+        4, 0, 32, 0,                       // if-quiet
     ]);
 }
 
@@ -97,6 +123,7 @@ fn data_that_no_attribute_can_hold_is_an_error_and_writes_nothing() {
     let send = |length| Command::Send {
         id: 1,
         data: vec![0; length],
+        if_quiet: false,
     };
     let error = send(65_532).append(FAMILY, 1, false, &mut out).unwrap_err();
     assert_eq!((error.message, error.attribute), ("send", "data"));
@@ -204,7 +231,7 @@ fn a_queue_without_forward_is_a_reply_to_cancel_too() {
         id: 3, side: Side::Back, router: 1, listener: None, head_limit: 32_768,
         state: State::Parked, generation: 1, to: None, framing: None, taken: 0, sent: 0,
         result: None, reason: Reason::None, error: 0, peer: None, local: None,
-        rx_bytes: 0, tx_bytes: 0, unsent: 6,
+        rx_bytes: 0, tx_bytes: 0, unsent: 6, to_framing: None, idle_ms: None,
     }))));
 }
 

@@ -4,11 +4,12 @@
 //! From a request to its file: `http` checks and rewrites heads; `config` is the file that
 //! an administrator writes; `route` decides who is asked; `exchange` is what happens
 //! between a request's head and its end, without I/O; `engine` moves bodies (the kernel
-//! module, or this process); `router` connects all of these; `pool` keeps idle connections;
+//! module, or this process); `address` is where a back-end is; `router` connects all of these; `pool` keeps idle connections;
 //! `access` writes the log.
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod address;
 pub mod config;
 pub mod engine;
 pub mod exchange;

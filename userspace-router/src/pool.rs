@@ -6,13 +6,14 @@
 //! It must not do I/O: whoever puts and takes also closes.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use crate::address::Address;
 
 /// Idle connections by back-end.
 #[derive(Debug)]
 pub struct Pool {
-    idle: HashMap<SocketAddr, Vec<(u32, Instant)>>,
+    idle: HashMap<Address, Vec<(u32, Instant)>>,
     max: usize,
     time: Duration,
 }
@@ -29,8 +30,8 @@ impl Pool {
 
     /// Puts a connection back. False if it is one too many, and is to be closed.
     #[must_use]
-    pub fn put(&mut self, backend: SocketAddr, queue: u32, now: Instant) -> bool {
-        let idle = self.idle.entry(backend).or_default();
+    pub fn put(&mut self, backend: &Address, queue: u32, now: Instant) -> bool {
+        let idle = self.idle.entry(backend.clone()).or_default();
         if idle.len() >= self.max {
             return false;
         }
@@ -39,13 +40,13 @@ impl Pool {
     }
 
     /// Takes the connection used last.
-    pub fn take(&mut self, backend: SocketAddr) -> Option<u32> {
-        self.idle.get_mut(&backend)?.pop().map(|(queue, _)| queue)
+    pub fn take(&mut self, backend: &Address) -> Option<u32> {
+        self.idle.get_mut(backend)?.pop().map(|(queue, _)| queue)
     }
 
     /// Forgets a connection that is of no use any more.
-    pub fn forget(&mut self, backend: SocketAddr, queue: u32) {
-        if let Some(idle) = self.idle.get_mut(&backend) {
+    pub fn forget(&mut self, backend: &Address, queue: u32) {
+        if let Some(idle) = self.idle.get_mut(backend) {
             idle.retain(|&(other, _)| other != queue);
         }
     }
@@ -75,7 +76,7 @@ mod tests {
     fn last_in_first_out_within_limits_of_number_and_time() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let backend: SocketAddr = ([127, 0, 0, 1], 1).into();
+        let backend = &Address::Tcp(([127, 0, 0, 1], 1).into());
         let mut pool = Pool::new(2, Duration::from_millis(10));
         assert!(pool.put(backend, 1, at(0)) && pool.put(backend, 2, at(5)));
         assert!(!pool.put(backend, 3, at(6)));

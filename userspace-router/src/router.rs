@@ -5,7 +5,7 @@
 //! per wake-up and hands the time on.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,8 +13,9 @@ use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use underpass_proto::{Command, Event, Head, Side};
 
 use crate::access::AccessLog;
+use crate::address::Address;
 use crate::config::Limits;
-use crate::engine::{Engine, EngineError, Incoming, Refused, Token};
+use crate::engine::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
 use crate::exchange::{Action, Exchange, Place, Record, Tag};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
@@ -49,14 +50,14 @@ struct Front {
 
 enum Back {
     Serving(u32),
-    Idle(SocketAddr),
+    Idle(Address),
 }
 
 struct Connected {
     front: u32,
     serial: u32,
     /// Without a socket: whether it took too long.
-    outcome: Result<TcpStream, bool>,
+    outcome: Result<Socket, bool>,
 }
 
 impl<E: Engine> Router<E> {
@@ -86,8 +87,12 @@ impl<E: Engine> Router<E> {
     pub async fn listen(&mut self, sockets: Vec<TcpListener>) -> Result<(), EngineError> {
         let mut missing = sockets.len();
         for socket in sockets {
+            let terms = Listen {
+                head_limit: self.limits.head_bytes,
+                proxy_protocol: false,
+            };
             self.engine
-                .listen(socket, self.limits.head_bytes, Kind::Listener.token(0, 0));
+                .listen(socket, terms, Kind::Listener.token(0, 0));
         }
         while missing > 0 {
             let mut inbox = Vec::new();
@@ -206,7 +211,7 @@ impl<E: Engine> Router<E> {
         let id = event.id();
         let serving = match self.backs.get(&id) {
             Some(Back::Serving(front)) => Some(*front),
-            Some(&Back::Idle(backend)) => {
+            Some(Back::Idle(backend)) => {
                 // Whatever an idle connection says, it is not to be used again.
                 self.pool.forget(backend, id);
                 self.backs.remove(&id);
@@ -298,7 +303,11 @@ impl<E: Engine> Router<E> {
         self.log.write(&record);
         self.fronts.remove(&id);
         let data = problem.render(false, true);
-        self.end(Command::Send { id, data });
+        self.end(Command::Send {
+            id,
+            data,
+            if_quiet: false,
+        });
         self.end(Command::Drain {
             id,
             limit_bytes: Some(self.limits.drain_bytes),
@@ -361,8 +370,8 @@ impl<E: Engine> Router<E> {
         }
     }
 
-    fn reach(&mut self, id: u32, serial: u32, backend: SocketAddr, fresh: bool, now: Instant) {
-        if let Some(queue) = self.pool.take(backend).filter(|_| !fresh) {
+    fn reach(&mut self, id: u32, serial: u32, backend: Address, fresh: bool, now: Instant) {
+        if let Some(queue) = self.pool.take(&backend).filter(|_| !fresh) {
             self.backs.insert(queue, Back::Serving(id));
             if let Some(exchange) = self.exchange(id) {
                 exchange.connected(queue, true, now);
@@ -371,9 +380,8 @@ impl<E: Engine> Router<E> {
         }
         let (answer, limit) = (self.connect.clone(), self.limits.connect);
         tokio::spawn(async move {
-            let connect = tokio::net::TcpStream::connect(backend);
-            let outcome = match tokio::time::timeout(limit, connect).await {
-                Ok(socket) => socket.and_then(plain).map_err(|_| false),
+            let outcome = match tokio::time::timeout(limit, open(&backend)).await {
+                Ok(socket) => socket.map_err(|_| false),
                 Err(_) => Err(true),
             };
             // The router is gone only when the process ends.
@@ -441,8 +449,8 @@ impl<E: Engine> Router<E> {
         });
     }
 
-    fn release(&mut self, queue: u32, backend: SocketAddr, now: Instant) {
-        if self.stop_by.is_none() && self.pool.put(backend, queue, now) {
+    fn release(&mut self, queue: u32, backend: Address, now: Instant) {
+        if self.stop_by.is_none() && self.pool.put(&backend, queue, now) {
             self.backs.insert(queue, Back::Idle(backend));
         } else {
             self.backs.remove(&queue);
@@ -480,10 +488,19 @@ impl<E: Engine> Router<E> {
     }
 }
 
-/// A socket that does not hold small messages back.
-fn plain(socket: tokio::net::TcpStream) -> std::io::Result<TcpStream> {
-    socket.set_nodelay(true)?;
-    socket.into_std()
+/// A connection that does not hold small messages back.
+async fn open(backend: &Address) -> std::io::Result<Socket> {
+    match backend {
+        Address::Tcp(address) => {
+            let socket = tokio::net::TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            Ok(Socket::Tcp(socket.into_std()?))
+        }
+        Address::Unix(path) => {
+            let socket = tokio::net::UnixStream::connect(&**path).await?;
+            Ok(Socket::Unix(socket.into_std()?))
+        }
+    }
 }
 
 /// Errnos (ENOENT, EPIPE, ENOTCONN) of a peer that left before a command reached it:

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::place::Fault;
 use super::{AllDeclined, Config, EngineKind, Limits, Mode, OnSilence, Pools, Route, Terms};
+use crate::address::Address;
 
 /// Status codes that may decline: those that say "not me" or "not now".
 const DECLINES: [u16; 5] = [404, 417, 421, 429, 503];
@@ -117,12 +118,12 @@ fn nothing(text: &str) -> Fault {
     }
 }
 
-fn backends(pool: &Pool) -> Result<Arc<[SocketAddr]>, Fault> {
+fn backends(pool: &Pool) -> Result<Arc<[Address]>, Fault> {
     let list = &pool.backends;
     if list.get_ref().is_empty() {
         return Err(Fault::at(list.span(), "a pool needs at least one back-end"));
     }
-    list.get_ref().iter().map(address).collect()
+    list.get_ref().iter().map(backend).collect()
 }
 
 fn route(table: &RouteTable, pools: &Pools) -> Result<Route, Fault> {
@@ -197,6 +198,17 @@ fn host(value: &Spanned<String>) -> Result<String, Fault> {
         return Err(Fault::at(value.span(), text));
     }
     Ok(host.to_ascii_lowercase())
+}
+
+fn backend(value: &Spanned<String>) -> Result<Address, Fault> {
+    value.get_ref().parse().map_err(|_| {
+        let text = format!(
+            "`{}` must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, \
+             or a Unix socket, such as unix:/run/app.sock",
+            value.get_ref()
+        );
+        Fault::at(value.span(), text)
+    })
 }
 
 fn address(value: &Spanned<String>) -> Result<SocketAddr, Fault> {

@@ -16,6 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::Address;
+
 /// Who moves the bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineKind {
@@ -46,7 +48,7 @@ pub struct Route {
     /// Beginning of the path, whole segments.
     pub path: String,
     /// Back-ends in order.
-    pub backends: Arc<[SocketAddr]>,
+    pub backends: Arc<[Address]>,
     /// How they are asked.
     pub terms: Arc<Terms>,
 }
@@ -157,4 +159,4 @@ impl Config {
 }
 
 /// Pools by name, while routes are resolved.
-type Pools = BTreeMap<String, Arc<[SocketAddr]>>;
+type Pools = BTreeMap<String, Arc<[Address]>>;

@@ -10,6 +10,7 @@ pub mod user;
 use std::fmt;
 use std::future::Future;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 
 use underpass_proto::{Command, Event, Side};
 
@@ -72,13 +73,31 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
+/// What connections of a listener are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Bytes of a head at the most.
+    pub head_limit: u32,
+    /// Each begins with a PROXY protocol header, which comes up with its first head.
+    pub proxy_protocol: bool,
+}
+
+/// A connection to be taken over.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix stream socket.
+    Unix(UnixStream),
+}
+
 /// Takes commands, tells events. Commands are done in order, and never wait.
 pub trait Engine: Send {
-    /// Takes a listening socket over; `Added` or `Refused` follows. `head_limit` in bytes.
-    fn listen(&mut self, socket: TcpListener, head_limit: u32, token: Token);
+    /// Takes a listening socket over; `Added` or `Refused` follows.
+    fn listen(&mut self, socket: TcpListener, terms: Listen, token: Token);
 
     /// Takes a connected socket over; `Added` or `Refused` follows. `head_limit` in bytes.
-    fn adopt(&mut self, socket: TcpStream, side: Side, head_limit: u32, token: Token);
+    fn adopt(&mut self, socket: Socket, side: Side, head_limit: u32, token: Token);
 
     /// Gives a command. Only a refusal is answered, and a `cancel`: by `done` with the
     /// result `cancelled`.

@@ -9,12 +9,12 @@
 //! - a connection from the pool was dead, and the method is idempotent (RFC 9110 section
 //!   9.2.2): then the same back-end is asked over a new connection.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use underpass_proto::{Command, Framing};
 
 use super::{Action, Back, Download, Exchange, Phase, Tag, Upload, Verdict};
+use crate::address::Address;
 use crate::config::{AllDeclined, Mode, OnSilence};
 use crate::http::problem::{self, Problem};
 use crate::http::Response;
@@ -24,7 +24,13 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 impl Exchange {
     /// Asks the next back-end; `problem` is the answer if there is none.
     pub(super) fn ask_next(&mut self, problem: Problem, now: Instant) {
-        let Some(&backend) = self.plan.backends.get(self.next).filter(|_| self.may_ask()) else {
+        let Some(backend) = self
+            .plan
+            .backends
+            .get(self.next)
+            .cloned()
+            .filter(|_| self.may_ask())
+        else {
             let declined = |(_, verdict): &(_, Verdict)| matches!(verdict, Verdict::Declined(_));
             let any_declined = self.record.asked.iter().any(declined);
             return self.answer(
@@ -49,17 +55,17 @@ impl Exchange {
         self.may_ask() && self.next < self.plan.backends.len()
     }
 
-    fn connect(&mut self, backend: SocketAddr, fresh: bool) {
+    fn connect(&mut self, backend: Address, fresh: bool) {
         self.serial = self.serial.wrapping_add(1);
         self.phase = Phase::Connecting;
         self.deadline = None;
-        self.record.asked.push((backend, Verdict::Asked));
+        self.record.asked.push((backend.clone(), Verdict::Asked));
         self.actions.push(Action::Connect { backend, fresh });
     }
 
     fn connect_again(&mut self, now: Instant) {
-        match self.record.asked.last() {
-            Some(&(backend, _)) => self.connect(backend, true),
+        match self.record.asked.last().cloned() {
+            Some((backend, _)) => self.connect(backend, true),
             None => self.answer(problem::NONE_REACHABLE, now),
         }
     }
@@ -94,20 +100,35 @@ impl Exchange {
         if ask {
             self.phase = Phase::Asking;
             self.deadline = Some(now + self.limits.ask);
-            self.command(Command::Send { id: queue, data }, Tag::IntoBack);
+            self.command(
+                Command::Send {
+                    id: queue,
+                    data,
+                    if_quiet: false,
+                },
+                Tag::IntoBack,
+            );
             return;
         }
         self.phase = Phase::Committed;
         if self.answered.is_some() {
             // No body: the head is gone from the client's socket, but not from here.
-            self.command(Command::Send { id: queue, data }, Tag::IntoBack);
+            self.command(
+                Command::Send {
+                    id: queue,
+                    data,
+                    if_quiet: false,
+                },
+                Tag::IntoBack,
+            );
         } else {
             let route = Command::Route {
                 id: self.place.front,
                 generation: self.place.generation,
                 to: queue,
-                framing: self.framing(),
+                body: self.framing().into(),
                 data,
+                if_quiet: false,
             };
             self.command(route, Tag::IntoBack);
             if has_body {
@@ -137,7 +158,7 @@ impl Exchange {
             id: self.place.front,
             generation: self.place.generation,
             to: Some(to),
-            framing: self.framing(),
+            body: self.framing().into(),
         };
         self.command(forward, Tag::IntoBack);
     }
@@ -150,8 +171,9 @@ impl Exchange {
                 id: back,
                 generation,
                 to: self.place.front,
-                framing: Framing::None,
+                body: Framing::None.into(),
                 data: CONTINUE.to_vec(),
+                if_quiet: false,
             };
             self.command(route, Tag::IntoFront);
         } else {
@@ -168,7 +190,7 @@ impl Exchange {
             id: back,
             generation,
             to: None,
-            framing: Framing::None,
+            body: Framing::None.into(),
         };
         self.command(forward, Tag::Ending);
     }
@@ -180,6 +202,7 @@ impl Exchange {
             let send = Command::Send {
                 id: self.place.front,
                 data: CONTINUE.to_vec(),
+                if_quiet: false,
             };
             self.command(send, Tag::IntoFront);
         }

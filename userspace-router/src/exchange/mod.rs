@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use underpass_proto::{Closed, Command, Done, ForwardResult, Framing, Reason};
 
+use crate::address::Address;
 use crate::config::Limits;
 use crate::http::problem::{self, Problem};
 use crate::http::{Hop, Request, Response};
@@ -41,7 +42,7 @@ pub enum Action {
     /// Brings a connection to a back-end: an idle one unless `fresh`, or a new one.
     Connect {
         /// Whereto.
-        backend: SocketAddr,
+        backend: Address,
         /// Idle connections will not do: one just proved dead.
         fresh: bool,
     },
@@ -50,7 +51,7 @@ pub enum Action {
         /// Its queue.
         queue: u32,
         /// Whereto.
-        backend: SocketAddr,
+        backend: Address,
     },
     /// The exchange is over. Its connection lives on if `keep`.
     Finished {
@@ -252,7 +253,10 @@ impl Exchange {
             ForwardResult::Complete => self.upload = Upload::Done,
             ForwardResult::TargetError | ForwardResult::Cancelled => self.upload = Upload::Parked,
             ForwardResult::SourceError => return self.client_gone(now),
-            ForwardResult::Truncated => {
+            ForwardResult::Truncated
+            | ForwardResult::Malformed
+            | ForwardResult::SourceStalled
+            | ForwardResult::TargetStalled => {
                 // The engine has reset the back-end: it must not take a part for the whole.
                 self.upload = Upload::Parked;
                 return match self.download {
@@ -290,9 +294,12 @@ impl Exchange {
             }
             ForwardResult::TargetError => self.client_gone(now),
             // The engine has reset the client, which must not take a part for the whole.
-            ForwardResult::Truncated | ForwardResult::SourceError | ForwardResult::Cancelled => {
-                self.break_off("response-truncated", now)
-            }
+            ForwardResult::Truncated
+            | ForwardResult::SourceError
+            | ForwardResult::Cancelled
+            | ForwardResult::Malformed
+            | ForwardResult::SourceStalled
+            | ForwardResult::TargetStalled => self.break_off("response-truncated", now),
         }
     }
 

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::address::Address;
+
 /// How asking one back-end ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -56,7 +58,7 @@ pub struct Record {
     /// As the client named it.
     pub host: String,
     /// Back-ends in the order they were asked.
-    pub asked: Vec<(SocketAddr, Verdict)>,
+    pub asked: Vec<(Address, Verdict)>,
     /// Status that the client got; 0 if none.
     pub status: u16,
     /// Name of the problem, if there was one.

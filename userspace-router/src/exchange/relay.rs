@@ -58,8 +58,9 @@ impl Exchange {
             id: head.id,
             generation: head.generation,
             to: self.place.front,
-            framing: Framing::None,
+            body: Framing::None.into(),
             data: response.render(self.request.version, false),
+            if_quiet: false,
         };
         self.command(route, Tag::IntoFront);
     }
@@ -101,8 +102,9 @@ impl Exchange {
             id,
             generation,
             to: self.place.front,
-            framing,
+            body: framing.into(),
             data: response.render(self.request.version, self.close),
+            if_quiet: false,
         };
         self.command(route, Tag::IntoFront);
         self.download = download;
@@ -141,7 +143,7 @@ impl Exchange {
         let Some(back) = self.back.take() else {
             return;
         };
-        let backend = self.record.asked.last().map(|&(backend, _)| backend);
+        let backend = self.record.asked.last().map(|(backend, _)| backend.clone());
         match backend {
             Some(backend) if back.reusable => self.actions.push(Action::Release {
                 queue: back.queue,
@@ -170,7 +172,14 @@ impl Exchange {
         let close = self.close || !(bodyless || self.upload == Upload::Done);
         let id = self.place.front;
         let data = problem.render(self.request.method == "HEAD", close);
-        self.command(Command::Send { id, data }, Tag::Ending);
+        self.command(
+            Command::Send {
+                id,
+                data,
+                if_quiet: false,
+            },
+            Tag::Ending,
+        );
         if close {
             self.drain_front();
         } else if bodyless && self.answered.is_none() {
@@ -178,7 +187,7 @@ impl Exchange {
                 id,
                 generation: self.place.generation,
                 to: None,
-                framing: Framing::None,
+                body: Framing::None.into(),
             };
             self.command(forward, Tag::Ending);
         }

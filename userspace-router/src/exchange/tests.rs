@@ -23,12 +23,12 @@ struct Scene {
 impl Scene {
     fn new(head: &str, backends: u16, terms: Terms) -> Self {
         let now = Instant::now();
-        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let address = |port| Address::Tcp(([127, 0, 0, 1], port).into());
         let place = Place {
             front: FRONT,
             generation: 7,
-            client: address(1),
-            local: address(2),
+            client: ([127, 0, 0, 1], 1).into(),
+            local: ([127, 0, 0, 1], 2).into(),
         };
         let plan = Plan {
             backends: (81..81 + backends).map(address).collect(),
@@ -138,20 +138,14 @@ fn word(action: &Action) -> String {
     };
     match action {
         Action::Command(command, _) => match command {
-            Command::Send { id, data } => format!("send({id},{})", status(data)),
-            Command::Forward {
-                id, to, framing, ..
-            } => {
-                format!("forward({id}>{},{framing:?})", to.unwrap_or(0))
+            Command::Send { id, data, .. } => format!("send({id},{})", status(data)),
+            Command::Forward { id, to, body, .. } => {
+                format!("forward({id}>{},{:?})", to.unwrap_or(0), body.framing)
             }
             Command::Route {
-                id,
-                to,
-                framing,
-                data,
-                ..
+                id, to, body, data, ..
             } => {
-                format!("route({id}>{to},{framing:?},{})", status(data))
+                format!("route({id}>{to},{:?},{})", body.framing, status(data))
             }
             Command::QueueAbort { id } => format!("abort({id})"),
             Command::QueueDel { id } => format!("del({id})"),
@@ -160,11 +154,9 @@ fn word(action: &Action) -> String {
             other => other.name().to_owned(),
         },
         Action::Connect { backend, fresh } => {
-            format!(
-                "connect({}{})",
-                backend.port(),
-                if *fresh { ",fresh" } else { "" }
-            )
+            let backend = backend.to_string();
+            let port = backend.rsplit(':').next().unwrap_or_default();
+            format!("connect({port}{})", if *fresh { ",fresh" } else { "" })
         }
         Action::Release { queue, .. } => format!("release({queue})"),
         Action::Finished { keep } => format!("finished({keep})"),

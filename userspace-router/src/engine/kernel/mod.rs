@@ -8,7 +8,7 @@
 mod pending;
 mod socket;
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 
 use underpass_proto::{
@@ -16,11 +16,12 @@ use underpass_proto::{
     Problem, QueueInfo, Refusal, Reply, Side,
 };
 
-use super::{Engine, EngineError, Incoming, Refused, Token};
+use super::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
 use pending::{Entry, Found, Pending, Wants};
 use socket::{Channel, Read};
 
 const EINVAL: i32 = 22;
+const EPROTONOSUPPORT: i32 = 93;
 const ENOBUFS: i32 = 105;
 /// Bytes of commands that are sent at once; one more fits on top of it.
 const BATCH: usize = 48 * 1024;
@@ -268,15 +269,20 @@ impl KernelEngine {
 }
 
 impl Engine for KernelEngine {
-    fn listen(&mut self, socket: TcpListener, head_limit: u32, token: Token) {
+    fn listen(&mut self, socket: TcpListener, terms: Listen, token: Token) {
         let command = Command::ListenerAdd {
             fd: socket.as_raw_fd(),
-            head_limit: Some(head_limit),
+            head_limit: Some(terms.head_limit),
+            proxy_protocol: terms.proxy_protocol,
         };
         self.give(&command, token, Wants::Listener(socket));
     }
 
-    fn adopt(&mut self, socket: TcpStream, side: Side, head_limit: u32, token: Token) {
+    fn adopt(&mut self, socket: Socket, side: Side, head_limit: u32, token: Token) {
+        let Socket::Tcp(socket) = socket else {
+            let text = "the module carries TCP only; use the engine `user` for Unix sockets";
+            return self.refuse(token, "queue-add", EPROTONOSUPPORT, text.to_owned());
+        };
         let command = Command::QueueAdd {
             fd: socket.as_raw_fd(),
             side,

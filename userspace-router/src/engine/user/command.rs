@@ -27,7 +27,7 @@ impl Table {
     /// Does a command about queues.
     pub fn command(&mut self, command: Command) -> Outcome {
         match command {
-            Command::Send { id, data } => {
+            Command::Send { id, data, .. } => {
                 self.check_writer(id, data.len())?;
                 self.send(id, &data)
             }
@@ -35,15 +35,16 @@ impl Table {
                 id,
                 generation,
                 to,
-                framing,
-            } => self.forward(id, generation, to, framing, &[]),
+                body,
+            } => self.forward(id, generation, to, body.framing, &[]),
             Command::Route {
                 id,
                 generation,
                 to,
-                framing,
+                body,
                 data,
-            } => self.forward(id, generation, Some(to), framing, &data),
+                ..
+            } => self.forward(id, generation, Some(to), body.framing, &data),
             Command::Cancel { id, generation } => {
                 self.check_there(id)?;
                 let queue = self.queues.get(&id);

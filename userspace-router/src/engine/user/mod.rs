@@ -9,7 +9,7 @@ mod queue;
 mod table;
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +20,10 @@ use tokio::task::JoinHandle;
 use underpass_framing::Side;
 use underpass_proto::Command;
 
-use super::{Engine, EngineError, Incoming, Refused, Token};
+use super::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
 use table::{Table, Wait};
 
+const EPROTONOSUPPORT: i32 = 93;
 /// How long accepting pauses when descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -82,14 +83,14 @@ impl UserEngine {
 }
 
 impl Engine for UserEngine {
-    fn listen(&mut self, socket: TcpListener, head_limit: u32, token: Token) {
+    fn listen(&mut self, socket: TcpListener, terms: Listen, token: Token) {
         let socket = socket
             .set_nonblocking(true)
             .and_then(|()| tokio::net::TcpListener::from_std(socket));
         match socket {
             Ok(socket) => {
                 let id = self.shared.lock().next_id();
-                let task = tokio::spawn(accept(self.shared.clone(), socket, id, head_limit));
+                let task = tokio::spawn(accept(self.shared.clone(), socket, id, terms.head_limit));
                 self.listeners.push((id, task));
                 self.added(token, id);
             }
@@ -97,7 +98,11 @@ impl Engine for UserEngine {
         }
     }
 
-    fn adopt(&mut self, socket: TcpStream, side: underpass_proto::Side, limit: u32, token: Token) {
+    fn adopt(&mut self, socket: Socket, side: underpass_proto::Side, limit: u32, token: Token) {
+        let Socket::Tcp(socket) = socket else {
+            let text = "Unix sockets are not carried yet";
+            return self.refuse(token, "queue-add", EPROTONOSUPPORT, text.to_owned());
+        };
         let side = match side {
             underpass_proto::Side::Front => Side::Front,
             underpass_proto::Side::Back => Side::Back,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
-use underpass_framing::{Broken, Effect, Ending, Fin, Reason, Side, State};
+use underpass_framing::{Broken, Ending, Fin, Next, Reason, Side, State};
 use underpass_proto::{Closed, Done, Event, ForwardResult, Head};
 
 use super::queue::{Closing, Queue, ECONNRESET};
@@ -165,10 +165,9 @@ impl Table {
             let Some(queue) = self.queues.get_mut(&id) else {
                 return Pump::Over;
             };
-            let allowance = queue.receiver.allowance();
-            if allowance == 0 {
+            let Next::Content(allowance) = queue.receiver.next() else {
                 return Pump::Over;
-            }
+            };
             let most = usize::try_from(allowance).unwrap_or(usize::MAX);
             if queue.pending().is_empty() {
                 if queue.at_end {
@@ -196,7 +195,8 @@ impl Table {
                 return Pump::Over;
             };
             queue.consume(moved);
-            if queue.receiver.take(moved as u64) == Effect::Done {
+            queue.receiver.take(moved as u64);
+            if queue.receiver.finish() {
                 self.look_ahead(id);
                 self.move_ended(id, Ending::Complete);
                 return Pump::Over;
@@ -260,7 +260,7 @@ impl Table {
         let parked = self
             .queues
             .get_mut(&id)
-            .is_some_and(|queue| queue.receiver.park(0).is_ok());
+            .is_some_and(|queue| queue.receiver.park().is_ok());
         if parked {
             self.move_ended(id, ending);
             self.wake(id);
@@ -281,6 +281,9 @@ impl Table {
             Ending::SourceError(errno) => (ForwardResult::SourceError, errno),
             Ending::Cancelled => (ForwardResult::Cancelled, 0),
             Ending::TargetError(errno) => (ForwardResult::TargetError, errno),
+            Ending::Malformed => (ForwardResult::Malformed, 0),
+            Ending::SourceStalled => (ForwardResult::SourceStalled, 0),
+            Ending::TargetStalled => (ForwardResult::TargetStalled, 0),
         };
         let done = Done {
             id,
@@ -299,7 +302,7 @@ impl Table {
             target.fin_after |= carries_fin;
             target.wake.notify_one();
         }
-        if matches!(ending, Ending::Truncated | Ending::SourceError(_)) {
+        if ending.aborts_target() {
             self.reset(to);
         }
     }
@@ -429,6 +432,7 @@ impl Table {
             State::Ended(Reason::FinInHead) => (Told::FinInHead, 0),
             State::Ended(Reason::FinInBody) => (Told::FinInBody, 0),
             State::Ended(Reason::BodyEnd) => (Told::BodyEnd, 0),
+            State::Ended(Reason::Malformed) => (Told::Malformed, 0),
             State::Ended(Reason::Reset(errno)) => (Told::Reset, errno),
             _ => (Told::Reset, queue.broken.unwrap_or(ECONNRESET)),
         };
