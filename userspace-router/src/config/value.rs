@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Single values of the file: one of several words, a number within a range.
+
+use std::ops::RangeInclusive;
+
+use toml::Spanned;
+
+use super::place::Fault;
+
+pub(super) fn choose_or<T: Copy>(
+    value: &Option<Spanned<String>>,
+    default: T,
+    choices: &[(&str, T)],
+) -> Result<T, Fault> {
+    value
+        .as_ref()
+        .map_or(Ok(default), |value| choose(value, choices))
+}
+
+pub(super) fn choose<T: Copy>(value: &Spanned<String>, choices: &[(&str, T)]) -> Result<T, Fault> {
+    let found = choices.iter().find(|(name, _)| name == value.get_ref());
+    found.map(|(_, choice)| *choice).ok_or_else(|| {
+        let names: Vec<_> = choices
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
+        let text = format!("`{}` must be one of {}", value.get_ref(), names.join(", "));
+        Fault::at(value.span(), text)
+    })
+}
+
+pub(super) fn number(
+    value: &Option<Spanned<i64>>,
+    default: u64,
+    range: RangeInclusive<i64>,
+) -> Result<u64, Fault> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    let number = *value.get_ref();
+    if range.contains(&number) {
+        return Ok(number.unsigned_abs());
+    }
+    let text = format!(
+        "{number} must be between {} and {}",
+        range.start(),
+        range.end()
+    );
+    Err(Fault::at(value.span(), text))
+}
