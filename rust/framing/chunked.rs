@@ -218,7 +218,7 @@ impl Chunked {
 
     fn count_extension(&mut self) -> Result<(), Malformed> {
         self.line = self.line.saturating_add(1);
-        if self.line > LINE_MAX.saturating_sub(DIGITS_MAX as u32) {
+        if self.line > LINE_MAX.saturating_sub(DIGITS_MAX.into()) {
             return Err(Malformed::LineTooLong);
         }
         self.extensions = self.extensions.saturating_add(1);

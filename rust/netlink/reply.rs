@@ -121,7 +121,9 @@ fn framing_numbers(f: Framing) -> (u32, Option<u64>) {
     match f {
         Framing::None => (framing::NONE, None),
         Framing::Length(n) => (framing::LENGTH, Some(n)),
+        Framing::Chunked => (framing::CHUNKED, None),
         Framing::UntilClose => (framing::UNTIL_CLOSE, None),
+        Framing::Tunnel => (framing::TUNNEL, None),
     }
 }
 
@@ -133,6 +135,7 @@ pub fn reason_numbers(r: Reason) -> (u32, u32) {
         Reason::FinInBody => (reason::FIN_IN_BODY, 0),
         Reason::Reset(errno) => (reason::RESET, errno),
         Reason::BodyEnd => (reason::BODY_END, 0),
+        Reason::Malformed => (reason::MALFORMED, 0),
     }
 }
 
@@ -144,5 +147,8 @@ pub fn result_numbers(e: Ending) -> (u32, u32) {
         Ending::Truncated => (result::TRUNCATED, 0),
         Ending::SourceError(errno) => (result::SOURCE_ERROR, errno),
         Ending::TargetError(errno) => (result::TARGET_ERROR, errno),
+        Ending::Malformed => (result::MALFORMED, 0),
+        Ending::SourceStalled => (result::SOURCE_STALLED, 0),
+        Ending::TargetStalled => (result::TARGET_STALLED, 0),
     }
 }

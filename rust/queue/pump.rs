@@ -2,16 +2,15 @@
 //! What a queue's work item does: collects heads, moves bodies, flushes, ends.
 //!
 //! Invariants: runs in process context; holds the queue's `inner`, and while it moves the
-//! target's `out`. A byte that was gathered is in `Move::pages` until the target's socket
-//! took it, and counts as taken only then (or when the move is given up). It never waits
-//! for the network: where the target is full, the target's `Wake::Write` brings it back.
+//! target's `out`. A byte counts as taken once it was gathered; it is in `Move::pages` until
+//! the target's socket took it. It never waits for the network: where the target is full, the target's `Wake::Write` brings it back.
 
 #![forbid(unsafe_code)]
 
 use super::connection::{Done, Life, Queue};
 use super::output::{Flush, Output};
 use super::{close, Inner};
-use crate::framing::{Broken, Effect, Ending, Fin, Framing, State};
+use crate::framing::{Broken, Ending, Fin, Framing, Next, State};
 use crate::sys::hook::Endpoint;
 use crate::sys::pages::GatherError;
 use crate::sys::sock::{Readable, SendError};
@@ -23,6 +22,13 @@ use kernel::sync::Arc;
 const BUDGET: u64 = 1 << 20;
 /// How soon to try again when memory is short, in milliseconds.
 pub(super) const RETRY_MS: u64 = 50;
+
+fn allowance(inner: &Inner) -> u64 {
+    match inner.rx.next() {
+        Next::Content(n) => n,
+        Next::Look | Next::Over => 0,
+    }
+}
 
 /// What a step of a move leads to.
 enum Step {
@@ -208,14 +214,15 @@ impl Queue {
         if *budget == 0 {
             return Step::Yield;
         }
-        let n = self.sock().discard(inner.rx.allowance().min(*budget));
+        let n = self.sock().discard(allowance(inner).min(*budget));
         if n == 0 {
             return self.source_state(inner);
         }
         *budget = budget.saturating_sub(n);
         self.router.stats.discarded.add(n);
         self.note_taken(n);
-        if inner.rx.take(n) == Effect::Done {
+        inner.rx.take(n);
+        if inner.rx.finish() {
             self.finish(inner, Ending::Complete);
         }
         Step::Again
@@ -278,7 +285,7 @@ impl Queue {
             if *budget == 0 {
                 return Step::Yield;
             }
-            let want = inner.rx.allowance().min(*budget);
+            let want = allowance(inner).min(*budget);
             let Some(moving) = inner.moving.as_mut() else {
                 return Step::Wait;
             };
@@ -288,7 +295,10 @@ impl Queue {
                         drop(out);
                         return self.source_state(inner);
                     }
-                    Ok(_) => {}
+                    Ok(n) => {
+                        inner.rx.take(n);
+                        self.note_taken(n);
+                    }
                     Err(GatherError::NoMemory) => return Step::Retry,
                     Err(GatherError::Unreadable) => {
                         drop(out);
@@ -303,8 +313,8 @@ impl Queue {
                     out.sent = out.sent.saturating_add(n);
                     target.tx_bytes.add(n, Relaxed);
                     self.router.stats.moved(self.side, n);
-                    self.note_taken(n);
-                    if inner.rx.take(n) == Effect::Done {
+                    self.touch();
+                    if moving.pages.bytes() == 0 && inner.rx.finish() {
                         drop(out);
                         self.finish(inner, Ending::Complete);
                         return Step::Again;
@@ -340,11 +350,9 @@ impl Queue {
         Step::Again
     }
 
-    /// Stops the move before its end. What was gathered and not sent is lost to any
-    /// other target, so it counts as taken.
+    /// Stops the move before its end. What was gathered and not sent is lost.
     pub(super) fn park(&self, inner: &mut Inner, ending: Ending) {
-        let lost = inner.moving.as_ref().map_or(0, |m| m.pages.bytes());
-        if inner.rx.park(lost).is_ok() {
+        if inner.rx.park().is_ok() {
             self.finish(inner, ending);
         }
     }
@@ -366,7 +374,7 @@ impl Queue {
                 }
             }
             drop(out);
-            if matches!(ending, Ending::Truncated | Ending::SourceError(_)) {
+            if ending.aborts_target() {
                 // It must not take a part for the whole.
                 target.sock().abort();
             }
