@@ -122,8 +122,9 @@ impl Body {
         self.taken = self.taken.saturating_add(n);
     }
 
-    /// Looks at bytes that are not content, up to content or the end; says how many it used
-    /// up, which count as taken. None, where `next` is not `Look`.
+    /// Looks at bytes that are not content, up to content, the end or a byte that is wrong,
+    /// which is an error where it comes first; says how many it used up, which count as
+    /// taken. None, where `next` is not `Look`.
     pub fn look(&mut self, bytes: &[u8], trailers: &mut Trailers<'_>) -> Result<usize, Malformed> {
         let Progress::Coded(chunked) = &mut self.progress else {
             return Ok(0);

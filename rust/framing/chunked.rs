@@ -125,8 +125,10 @@ impl Chunked {
         }
     }
 
-    /// Looks at the next bytes, up to content or the end; says how many are used up. Fields
-    /// that `trailers` allows are kept there.
+    /// Looks at the next bytes, up to content, the end or a byte that is wrong; says how many
+    /// are used up. An error is told when its byte comes first, so that what was used up
+    /// before it counts the same at any segmentation. Fields that `trailers` allows are kept
+    /// there.
     pub fn look(&mut self, bytes: &[u8], trailers: &mut Trailers<'_>) -> Result<usize, Malformed> {
         let mut used = 0usize;
         for &byte in bytes {
@@ -137,7 +139,7 @@ impl Chunked {
             }
             if let Err(why) = self.step(byte, trailers) {
                 self.at = At::Broken(why);
-                return Err(why);
+                return if used == 0 { Err(why) } else { Ok(used) };
             }
             used = used.saturating_add(1);
         }
@@ -212,13 +214,14 @@ impl Chunked {
             return Err(Malformed::SizeTooLong);
         }
         self.digits = self.digits.saturating_add(1);
+        self.line = self.line.saturating_add(1);
         self.left = (self.left << 4) | u64::from(digit);
         Ok(())
     }
 
     fn count_extension(&mut self) -> Result<(), Malformed> {
         self.line = self.line.saturating_add(1);
-        if self.line > LINE_MAX.saturating_sub(DIGITS_MAX.into()) {
+        if self.line > LINE_MAX {
             return Err(Malformed::LineTooLong);
         }
         self.extensions = self.extensions.saturating_add(1);
@@ -389,7 +392,7 @@ mod tests {
     #[test]
     fn limits_hold_at_one_below_at_and_one_above() {
         let line = |n: usize| [b"1", &b";"[..], &std::vec![b'x'; n - 2][..], b"\r\n"].concat();
-        let most = LINE_MAX as usize - DIGITS_MAX as usize + 1;
+        let most = LINE_MAX as usize;
         for (n, fits) in [(most - 1, true), (most, true), (most + 1, false)] {
             let verdict = decode(&line(n), 7, b"").err();
             assert_eq!(verdict, (!fits).then_some(Malformed::LineTooLong), "{n}");

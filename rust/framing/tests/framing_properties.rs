@@ -3,11 +3,13 @@
 //! where httparse ends them, and the receiver agrees with a plain model of itself.
 
 mod model;
+mod second;
 
 use model::Model;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use underpass_framing::{HeadScan, Next, Receiver, Scan, Side, State};
+use second::head;
+use underpass_framing::{HeadScan, Receiver, Scan, Side, State};
 
 /// Bytes that look like a head, more often than any bytes would.
 fn headlike() -> impl Strategy<Value = Vec<u8>> {
@@ -35,6 +37,33 @@ fn in_pieces(input: &[u8], lengths: &[usize], limit: u32) -> HeadScan {
         rest = after;
     }
     scan
+}
+
+/// Bytes that look like a PROXY protocol header and a head.
+fn with_front() -> impl Strategy<Value = Vec<u8>> {
+    let front = prop_oneof![
+        Just(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n".to_vec()),
+        "PROXY [ -~]{90,110}\r\n".prop_map(String::into_bytes),
+        (0..40u8, vec(any::<u8>(), 40)).prop_map(|(len, mut rest)| {
+            rest.truncate(len.into());
+            [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0"[..], &[len], &rest].concat()
+        }),
+        Just(Vec::new()),
+    ];
+    let accident = (
+        any::<prop::sample::Index>(),
+        prop::sample::select(b"P\r\n \0x".to_vec()),
+    );
+    (front, headlike(), vec(accident, 0..2)).prop_map(|(front, head, accidents)| {
+        let mut bytes = [front, head].concat();
+        for (place, byte) in accidents {
+            if !bytes.is_empty() {
+                let at = place.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        bytes
+    })
 }
 
 proptest! {
@@ -70,6 +99,30 @@ proptest! {
                 prop_assert_eq!(scan.feed(&more), verdict);
                 prop_assert_eq!(scan.seen(), len);
             }
+        }
+    }
+
+    #[test]
+    fn a_head_ends_where_a_second_implementation_ends_it(
+        input in with_front(),
+        prelude in any::<bool>(),
+        limit in 1u32..200,
+    ) {
+        let fresh = |limit| match prelude {
+            true => HeadScan::with_prelude(limit),
+            false => HeadScan::new(limit),
+        };
+        let expected = head::verdict(&input, limit, prelude);
+        prop_assert_eq!(fresh(limit).feed(&input), expected);
+        for cut in 0..=input.len() {
+            let mut scan = fresh(limit);
+            prop_assert_eq!(scan.feed(&input[..cut]), head::verdict(&input[..cut], limit, prelude));
+            prop_assert_eq!(scan.feed(&input[cut..]), expected);
+        }
+        if let Scan::Done { len } = expected {
+            prop_assert_eq!(fresh(len - 1).feed(&input), Scan::OverLimit { len: len - 1 });
+            prop_assert_eq!(fresh(len).feed(&input), expected);
+            prop_assert_eq!(fresh(len + 1).feed(&input), expected);
         }
     }
 
@@ -128,11 +181,7 @@ proptest! {
             prop_assert_eq!(told, expected, "{:?}", operation);
             prop_assert_eq!(receiver.generation(), model.generation);
             prop_assert_eq!(receiver.taken(), model.taken);
-            let allowance = match receiver.next() {
-                Next::Content(most) => most,
-                Next::Look | Next::Over => 0,
-            };
-            prop_assert_eq!(allowance, model.allowance());
+            prop_assert_eq!(receiver.next(), model.next());
             prop_assert_eq!(matches!(receiver.state(), State::Ended(_)), model.has_ended());
             let discards = match receiver.state() {
                 State::Moving { discard, .. } => Some(discard),

@@ -2,12 +2,16 @@
 //! The receiving half of a queue, written a second time: as plain as possible, over whole
 //! bytes, from `docs/netlink.md` and not from `receiver.rs`.
 
+use super::second::chunked::{read, End};
+use super::second::head;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use underpass_framing::{Framing, Next, Receiver};
+use underpass_framing::{Framing, Malformed, Next, Receiver, Scan, State, Trailers};
 
 /// Head limit of both.
 pub const LIMIT: u32 = 32;
+/// Bytes that are taken of a chunk at once: the model keeps them.
+const CHUNK_TAKE: u64 = 64;
 
 /// What happens to a queue.
 #[derive(Clone, Debug)]
@@ -18,6 +22,10 @@ pub enum Operation {
     Answer(i32, Framing, bool),
     /// So many body bytes are taken, or as many as are allowed.
     Take(u64),
+    /// Bytes of the body that are no content are looked at.
+    Look(Vec<u8>),
+    /// What was looked at last made no sense, and the router hears of it.
+    Malformed,
     /// What was taken is where it belongs.
     Finish,
     /// The router cancels, or the target breaks.
@@ -38,6 +46,19 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         Just(Framing::Length(u64::MAX)),
         Just(Framing::UntilClose),
         Just(Framing::Tunnel),
+        Just(Framing::Chunked),
+        Just(Framing::Chunked),
+    ];
+    let coded = prop_oneof![
+        3 => Just(&b"5\r\n"[..]),
+        2 => Just(&b"\r\n"[..]),
+        2 => Just(&b"0\r\n\r\n"[..]),
+        1 => Just(&b"\r\n2;a\r\n"[..]),
+        1 => Just(&b"0\r\nA: b\r"[..]),
+        1 => Just(&b"\n"[..]),
+        1 => Just(&b"\r"[..]),
+        1 => Just(&b"0"[..]),
+        1 => Just(&b"x"[..]),
     ];
     let bytes = prop_oneof![
         3 => Just(b"A\r\n\r\n".to_vec()),
@@ -50,7 +71,9 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         6 => bytes.prop_map(Operation::Scan),
         6 => (prop_oneof![6 => Just(0i32), 1 => -1i32..2], framing, any::<bool>())
             .prop_map(|(generation, framing, discard)| Operation::Answer(generation, framing, discard)),
-        6 => prop_oneof![0u64..20, Just(u64::MAX)].prop_map(Operation::Take),
+        6 => prop_oneof![0u64..20, Just(1), Just(u64::MAX)].prop_map(Operation::Take),
+        6 => coded.prop_map(|bytes| Operation::Look(bytes.to_vec())),
+        1 => Just(Operation::Malformed),
         4 => Just(Operation::Finish),
         2 => Just(Operation::Park),
         1 => Just(Operation::Fin),
@@ -76,10 +99,25 @@ pub fn apply(receiver: &mut Receiver, operation: &Operation) -> String {
         }
         Operation::Take(bytes) => {
             if let Next::Content(most) = receiver.next() {
+                let most = match receiver.state() {
+                    State::Moving { body, .. } if body.framing() == Framing::Chunked => {
+                        most.min(CHUNK_TAKE)
+                    }
+                    _ => most,
+                };
                 receiver.take((*bytes).min(most));
             }
             format!("whole {}", receiver.is_whole())
         }
+        Operation::Look(bytes) => {
+            let mut len = 0;
+            let looked = match receiver.next() {
+                Next::Look => receiver.look(bytes, &mut Trailers::new(b"", &mut [], &mut len)),
+                _ => Ok(0),
+            };
+            format!("looked {looked:?}")
+        }
+        Operation::Malformed => format!("malformed {}", receiver.malformed()),
         Operation::Finish => format!("finished {}", receiver.finish()),
         Operation::Park => match receiver.park() {
             Ok(taken) => format!("parked {taken}"),
@@ -112,6 +150,8 @@ pub struct Model {
     doing: Doing,
     /// Bytes taken of the body that moves or is parked.
     body: u64,
+    /// The same bytes of a chunked body, and the one that is wrong, if there is any.
+    coded: Vec<u8>,
     pub generation: u32,
     /// Bytes taken of the last body.
     pub taken: u64,
@@ -123,6 +163,7 @@ impl Model {
             front,
             doing: Doing::Collecting(Vec::new()),
             body: 0,
+            coded: Vec::new(),
             generation: 0,
             taken: 0,
         }
@@ -140,11 +181,21 @@ impl Model {
         }
     }
 
-    pub fn allowance(&self) -> u64 {
-        match self.doing {
+    /// What the next byte is.
+    pub fn next(&self) -> Next {
+        let content = match self.doing {
             Doing::Moving(Framing::Length(length), _) => length - self.body,
             Doing::Moving(Framing::UntilClose | Framing::Tunnel, _) => u64::MAX - self.body,
+            Doing::Moving(Framing::Chunked, _) => match read(&self.coded, &[], 0).end {
+                End::Whole => 0,
+                End::More(0) | End::Bad(_) => return Next::Look,
+                End::More(content) => content,
+            },
             _ => 0,
+        };
+        match content {
+            0 => Next::Over,
+            content => Next::Content(content),
         }
     }
 
@@ -153,6 +204,14 @@ impl Model {
             Operation::Scan(bytes) => self.scan(bytes),
             Operation::Answer(offset, framing, discard) => self.answer(*offset, *framing, *discard),
             Operation::Take(bytes) => self.take(*bytes),
+            Operation::Look(bytes) => format!("looked {:?}", self.look(bytes)),
+            Operation::Malformed => {
+                let moves = matches!(self.doing, Doing::Moving(..));
+                if moves {
+                    self.doing = Doing::Ended;
+                }
+                format!("malformed {moves}")
+            }
             Operation::Finish => self.finish(),
             Operation::Park => self.park(),
             Operation::Fin => self.fin(),
@@ -169,17 +228,13 @@ impl Model {
     fn scan(&mut self, bytes: &[u8]) -> String {
         if let Doing::Collecting(head) = &mut self.doing {
             head.extend_from_slice(bytes);
-            let end = end_of_head(head);
-            let limit = LIMIT as usize;
-            let found = match end {
-                Some(end) if end <= limit => Some((end, false)),
-                _ if head.len() >= limit => Some((limit, true)),
-                _ => None,
+            let (length, over) = match head::verdict(head, LIMIT, false) {
+                Scan::NeedMore => return "ready false".to_owned(),
+                Scan::Done { len } => (len, false),
+                Scan::OverLimit { len } => (len, true),
             };
-            if let Some((length, over)) = found {
-                self.doing = Doing::Ready(length as u32, over);
-                self.generation += 1;
-            }
+            self.doing = Doing::Ready(length, over);
+            self.generation += 1;
         }
         format!("ready {}", matches!(self.doing, Doing::Ready(..)))
     }
@@ -199,34 +254,68 @@ impl Model {
             Doing::Ended => return "refused Ended".to_owned(),
         };
         if fresh {
+            self.coded.clear();
             self.body = 0;
             self.taken = 0;
         }
-        let moving = match framing {
-            Framing::None => false,
-            Framing::Length(length) => length > self.body,
-            Framing::UntilClose | Framing::Tunnel => true,
-            Framing::Chunked => unreachable!("a model of its own has chunked bodies"),
-        };
-        self.doing = if moving {
-            Doing::Moving(framing, discard)
-        } else {
-            Doing::Collecting(Vec::new())
-        };
+        self.doing = Doing::Moving(framing, discard);
+        let moving = !self.is_whole();
+        if !moving {
+            self.doing = Doing::Collecting(Vec::new());
+        }
         format!("drop {dropped} moving {moving}")
     }
 
     fn is_whole(&self) -> bool {
-        matches!(self.doing, Doing::Moving(Framing::Length(length), _) if length == self.body)
+        match self.doing {
+            Doing::Moving(Framing::UntilClose | Framing::Tunnel, _) => false,
+            Doing::Moving(..) => self.next() == Next::Over,
+            _ => false,
+        }
     }
 
     fn take(&mut self, bytes: u64) -> String {
-        let bytes = bytes.min(self.allowance());
+        let mut bytes = match self.next() {
+            Next::Content(most) => bytes.min(most),
+            Next::Look | Next::Over => 0,
+        };
+        if let Doing::Moving(Framing::Chunked, _) = self.doing {
+            bytes = bytes.min(CHUNK_TAKE);
+            self.coded.resize(self.coded.len() + bytes as usize, b'x');
+        }
+        self.count(bytes);
+        format!("whole {}", self.is_whole())
+    }
+
+    fn count(&mut self, bytes: u64) {
         if let Doing::Moving(..) = self.doing {
             self.body += bytes;
             self.taken = self.body;
         }
-        format!("whole {}", self.is_whole())
+    }
+
+    fn look(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        if self.next() != Next::Look {
+            return Ok(0);
+        }
+        let before = self.body as usize;
+        if let End::Bad(why) = read(&self.coded, &[], 0).end {
+            return Err(why);
+        }
+        let all = [&self.coded[..], bytes].concat();
+        // Up to where content begins: that is not looked at.
+        let fits =
+            (before..=all.len()).find(|&n| !matches!(read(&all[..n], &[], 0).end, End::More(0)));
+        let seen = read(&all[..fits.unwrap_or(all.len())], &[], 0);
+        // The byte that is wrong is kept, but not counted.
+        let wrong = usize::from(matches!(seen.end, End::Bad(_)));
+        self.coded = all[..seen.used + wrong].to_vec();
+        let used = seen.used - before;
+        self.count(used as u64);
+        match seen.end {
+            End::Bad(why) if used == 0 => Err(why),
+            _ => Ok(used),
+        }
     }
 
     fn finish(&mut self) -> String {
@@ -266,19 +355,5 @@ impl Model {
         };
         self.doing = Doing::Ended;
         told.to_owned()
-    }
-}
-
-/// The first empty line after a line with text; bare LF ends lines too.
-fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    let start = bytes.iter().position(|b| !b"\r\n".contains(b))?;
-    let mut line = start;
-    loop {
-        let end = line + bytes.get(line..)?.iter().position(|&b| b == b'\n')?;
-        let text = bytes.get(line..end)?;
-        if line > start && (text.is_empty() || text == b"\r") {
-            return Some(end + 1);
-        }
-        line = end + 1;
     }
 }
