@@ -16,7 +16,7 @@ use crate::access::AccessLog;
 use crate::address::Address;
 use crate::config::Limits;
 use crate::engine::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
-use crate::exchange::{Action, Exchange, Place, Record, Tag};
+use crate::exchange::{Action, Exchange, Place, Record, Tag, Verdict};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
 use crate::pool::Pool;
@@ -56,8 +56,7 @@ enum Back {
 struct Connected {
     front: u32,
     serial: u32,
-    /// Without a socket: whether it took too long.
-    outcome: Result<Socket, bool>,
+    outcome: Result<Socket, Verdict>,
 }
 
 impl<E: Engine> Router<E> {
@@ -275,7 +274,10 @@ impl<E: Engine> Router<E> {
             Ok(request) => request,
             Err(problem) => return self.refuse(head.id, client, problem),
         };
-        let plan = self.policy.plan(&request);
+        let plan = match request.has_dot_segments() {
+            true => Err(problem::DOT_SEGMENTS),
+            false => self.policy.plan(&request, client, now),
+        };
         let place = Place {
             front: head.id,
             generation: head.generation,
@@ -381,8 +383,8 @@ impl<E: Engine> Router<E> {
         let (answer, limit) = (self.connect.clone(), self.limits.connect);
         tokio::spawn(async move {
             let outcome = match tokio::time::timeout(limit, open(&backend)).await {
-                Ok(socket) => socket.map_err(|_| false),
-                Err(_) => Err(true),
+                Ok(socket) => socket.map_err(|_| Verdict::Down),
+                Err(_) => Err(Verdict::ConnectTimeout),
             };
             // The router is gone only when the process ends.
             let _gone = answer.send(Connected {
@@ -411,8 +413,8 @@ impl<E: Engine> Router<E> {
                 let limit = self.limits.head_bytes;
                 self.engine.adopt(socket, Side::Back, limit, token);
             }
-            Err(timed_out) => self.with_exchange(front, now, |exchange| {
-                exchange.connect_failed(timed_out, now);
+            Err(verdict) => self.with_exchange(front, now, |exchange| {
+                exchange.connect_failed(verdict, now);
             }),
         }
     }
@@ -443,7 +445,7 @@ impl<E: Engine> Router<E> {
             return;
         }
         self.with_exchange(front, now, |exchange| match kind {
-            Kind::Adopt => exchange.connect_failed(false, now),
+            Kind::Adopt => exchange.connect_failed(Verdict::Down, now),
             Kind::Tagged(tag) => exchange.refused(tag, now),
             Kind::Listener => {}
         });

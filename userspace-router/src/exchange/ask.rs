@@ -70,16 +70,12 @@ impl Exchange {
         }
     }
 
-    /// There is no connection to the back-end.
-    pub fn connect_failed(&mut self, timed_out: bool, now: Instant) {
+    /// There is no connection to the back-end, for this reason.
+    pub fn connect_failed(&mut self, verdict: Verdict, now: Instant) {
         if self.over {
             return;
         }
-        self.record.verdict(if timed_out {
-            Verdict::ConnectTimeout
-        } else {
-            Verdict::Down
-        });
+        self.record.verdict(verdict);
         self.ask_next(problem::NONE_REACHABLE, now);
     }
 

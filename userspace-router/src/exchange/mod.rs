@@ -169,12 +169,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Begins: asks the first back-end of the plan, or answers with 404 if there is none.
+    /// Begins: asks the first back-end of the plan, or answers with the problem instead.
     /// `serial` is one above that of the connection's last exchange.
     pub fn new(
         place: Place,
         request: Request,
-        plan: Option<Plan>,
+        plan: Result<Plan, Problem>,
         limits: Arc<Limits>,
         serial: u32,
         now: Instant,
@@ -183,15 +183,15 @@ impl Exchange {
         record.method.clone_from(&request.method);
         record.target.clone_from(&request.path);
         record.host.clone_from(&request.host);
-        let nobody = match plan {
-            Some(_) => problem::NONE_REACHABLE,
-            None => problem::NO_ROUTE,
+        let (plan, nobody) = match plan {
+            Ok(plan) => (plan, problem::NONE_REACHABLE),
+            Err(problem) => (Plan::default(), problem),
         };
         let mut exchange = Self {
             place,
             close: !request.keep_alive,
             request,
-            plan: plan.unwrap_or_default(),
+            plan,
             limits,
             began: now,
             deadline: None,

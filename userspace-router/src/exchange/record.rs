@@ -23,6 +23,8 @@ pub enum Verdict {
     Down,
     /// The connection took too long.
     ConnectTimeout,
+    /// It has as many connections as it may have.
+    Full,
     /// No verdict in time.
     Silent,
     /// The connection broke before a verdict or a response.
@@ -39,6 +41,7 @@ impl fmt::Display for Verdict {
             Self::Declined(status) => write!(f, "declined-{status}"),
             Self::Down => f.write_str("down"),
             Self::ConnectTimeout => f.write_str("connect-timeout"),
+            Self::Full => f.write_str("full"),
             Self::Silent => f.write_str("silent"),
             Self::Broke => f.write_str("broke"),
             Self::NoExpect => f.write_str("no-expect"),

@@ -33,13 +33,14 @@ impl Scene {
         let plan = Plan {
             backends: (81..81 + backends).map(address).collect(),
             terms: Arc::new(terms),
+            ..Plan::default()
         };
         let limits = crate::config::Config::parse("example", include_str!("../../underpass.toml"))
             .unwrap()
             .limits;
         let request = Request::parse(head.as_bytes(), 1_000).unwrap();
         Self {
-            exchange: Exchange::new(place, request, Some(plan), Arc::new(limits), 0, now),
+            exchange: Exchange::new(place, request, Ok(plan), Arc::new(limits), 0, now),
             now,
         }
     }
@@ -169,7 +170,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
 fn an_upload_is_asked_for_declined_accepted_and_answered() {
     let mut scene = Scene::asking(PUT, 3);
     assert_eq!(scene.told(), "connect(81)");
-    scene.exchange.connect_failed(false, scene.now);
+    scene.exchange.connect_failed(Verdict::Down, scene.now);
     assert_eq!(scene.told(), "connect(82)");
     assert_eq!(scene.connected(5, false), "send(5,ask)");
     assert_eq!(
@@ -426,7 +427,9 @@ fn no_more_attempts_than_allowed() {
     let mut asked = 0;
     while scene.told().starts_with("connect") {
         asked += 1;
-        scene.exchange.connect_failed(true, scene.now);
+        scene
+            .exchange
+            .connect_failed(Verdict::ConnectTimeout, scene.now);
     }
     assert_eq!(asked, 8);
     assert_eq!(scene.exchange.record.reason, "none-reachable");

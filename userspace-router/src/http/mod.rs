@@ -7,6 +7,7 @@
 
 mod fields;
 mod line;
+mod lookup;
 pub mod problem;
 mod request;
 mod response;

@@ -70,6 +70,12 @@ pub const BAD_TARGET: Problem = request(
     "bad-target",
     "The target must be a path, an http:// URI, or * with OPTIONS.",
 );
+/// The path has `.` or `..` segments, plain or in disguise.
+pub const DOT_SEGMENTS: Problem = request(
+    400,
+    "dot-segments",
+    "The path must have no . or .. segments (RFC 3986 section 5.2.4), encoded ones neither.",
+);
 /// Another version than 1.0 or 1.1.
 pub const BAD_VERSION: Problem = request(
     505,

@@ -30,7 +30,7 @@ pub struct Request {
     /// The client wants to use its connection again.
     pub keep_alive: bool,
     /// Field lines that are sent on, with Content-Length and Host in their places.
-    kept: Vec<u8>,
+    pub(super) kept: Vec<u8>,
     /// Values of X-Forwarded-For, joined.
     forwarded_for: Vec<u8>,
 }

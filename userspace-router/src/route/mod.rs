@@ -3,11 +3,14 @@
 //!
 //! It must not do I/O, and gets no body byte to look at: there is none here.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::address::Address;
 use crate::config::{Route, Terms};
+use crate::http::problem::{self, Problem};
 use crate::http::{without_port, Request};
 
 /// Whom to ask, in which order, and how.
@@ -17,12 +20,14 @@ pub struct Plan {
     pub backends: Vec<Address>,
     /// How they are asked.
     pub terms: Arc<Terms>,
+    /// Comes back with what the policy is told about this plan; nobody else looks at it.
+    pub tag: usize,
 }
 
 /// Decides where requests go.
 pub trait Policy: Send + Sync {
-    /// The plan for a request; `None` is answered by 404.
-    fn plan(&self, request: &Request) -> Option<Plan>;
+    /// The plan for a request of this client, or what it is answered instead.
+    fn plan(&self, request: &Request, client: SocketAddr, now: Instant) -> Result<Plan, Problem>;
 }
 
 /// The policy of the configuration file: host, then path prefix, then round robin.
@@ -43,22 +48,24 @@ impl Table {
 }
 
 impl Policy for Table {
-    fn plan(&self, request: &Request) -> Option<Plan> {
+    fn plan(&self, request: &Request, _: SocketAddr, _: Instant) -> Result<Plan, Problem> {
         let host = without_port(&request.host);
-        let path = request.path.split('?').next().unwrap_or_default();
-        let (route, turn) = self.routes.iter().find(|(route, _)| {
+        let path = request.path_only();
+        let found = self.routes.iter().find(|(route, _)| {
             let host_fits = route
                 .host
                 .as_ref()
                 .is_none_or(|wanted| wanted.eq_ignore_ascii_case(host));
             host_fits && within(path, &route.path)
-        })?;
+        });
+        let (route, turn) = found.ok_or(problem::NO_ROUTE)?;
         let mut backends = route.backends.to_vec();
         let start = turn.fetch_add(1, Ordering::Relaxed) % backends.len().max(1);
         backends.rotate_left(start);
-        Some(Plan {
+        Ok(Plan {
             backends,
             terms: route.terms.clone(),
+            ..Plan::default()
         })
     }
 }
@@ -94,7 +101,9 @@ mod tests {
         let ports = |host: &str, path: &str| {
             let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
             let request = Request::parse(head.as_bytes(), 100).unwrap();
-            let plan = table.plan(&request)?;
+            let plan = table
+                .plan(&request, ([127, 0, 0, 1], 1).into(), Instant::now())
+                .ok()?;
             plan.backends
                 .iter()
                 .map(|backend| backend.to_string().chars().last())
