@@ -7,6 +7,7 @@
 //! It must not open sockets.
 
 mod file;
+mod heads;
 mod limits;
 mod listener;
 mod place;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::heads::HeadsTable;
 use super::place::Fault;
 use super::pool::Pools;
 use super::terms::{terms, Terms};
@@ -34,6 +35,16 @@ pub(super) struct RouteTable {
     pub(super) decline: Option<Vec<Spanned<u16>>>,
     pub(super) on_silence: Option<Spanned<String>>,
     pub(super) all_declined: Option<Spanned<String>>,
+    pub(super) ask_over_bytes: Option<Spanned<i64>>,
+    pub(super) upgrade: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) trailers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) connect: bool,
+    #[serde(default)]
+    pub(super) trace: bool,
+    #[serde(default)]
+    pub(super) heads: HeadsTable,
 }
 
 /// Checks one table.

@@ -3,9 +3,13 @@
 
 use toml::Spanned;
 
+use super::heads::heads;
 use super::place::Fault;
 use super::route::RouteTable;
-use super::value::choose_or;
+use super::value::{choose_or, number};
+use crate::http::{is_token, Rewrite};
+use underpass_framing::may_be_trailer;
+use underpass_proto::gen::TRAILERS_MAX;
 
 /// Status codes that may decline: those that say "not me" or "not now".
 const DECLINES: [u16; 5] = [404, 417, 421, 429, 503];
@@ -21,6 +25,12 @@ pub struct Terms {
     pub on_silence: OnSilence,
     /// What the client gets when all declined.
     pub all_declined: AllDeclined,
+    /// CONNECT is sent on.
+    pub connect: bool,
+    /// TRACE is sent on.
+    pub trace: bool,
+    /// How heads are rewritten, and what is let through.
+    pub rewrite: Rewrite,
 }
 
 impl Default for Terms {
@@ -30,6 +40,9 @@ impl Default for Terms {
             decline: vec![421],
             on_silence: OnSilence::Decline,
             all_declined: AllDeclined::Relay,
+            connect: false,
+            trace: false,
+            rewrite: Rewrite::default(),
         }
     }
 }
@@ -41,6 +54,9 @@ pub enum Mode {
     Ask,
     /// With the head.
     Optimistic,
+    /// Once the back-end has said 100 where it is longer than so many bytes, or of unknown
+    /// length; with the head otherwise.
+    AskOver(u64),
 }
 
 /// What it means that a back-end does not answer in time whether it takes a request.
@@ -68,12 +84,17 @@ pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
         None => default.decline,
         Some(codes) => codes.iter().map(decline).collect::<Result<_, _>>()?,
     };
+    let ask_over = number(&table.ask_over_bytes, 65_536, 0..=i64::MAX)?;
     Ok(Terms {
         decline,
         mode: choose_or(
             &table.mode,
             default.mode,
-            &[("ask", Mode::Ask), ("optimistic", Mode::Optimistic)],
+            &[
+                ("ask", Mode::Ask),
+                ("optimistic", Mode::Optimistic),
+                ("ask-over", Mode::AskOver(ask_over)),
+            ],
         )?,
         on_silence: choose_or(
             &table.on_silence,
@@ -91,7 +112,50 @@ pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
                 ("503", AllDeclined::Unavailable),
             ],
         )?,
+        connect: table.connect,
+        trace: table.trace,
+        rewrite: rewrite(table)?,
     })
+}
+
+fn rewrite(table: &RouteTable) -> Result<Rewrite, Fault> {
+    let mut rewrite = Rewrite::default();
+    if let Some(protocols) = &table.upgrade {
+        rewrite.upgrade = protocols.iter().map(protocol).collect::<Result<_, _>>()?;
+    }
+    for name in &table.trailers {
+        if !rewrite.trailers.is_empty() {
+            rewrite.trailers.push(',');
+        }
+        rewrite.trailers += &trailer(name)?;
+        if rewrite.trailers.len() > TRAILERS_MAX as usize {
+            let text = format!("the names of all trailers have more than {TRAILERS_MAX} bytes");
+            return Err(Fault::at(name.span(), text));
+        }
+    }
+    heads(&table.heads, &mut rewrite)?;
+    Ok(rewrite)
+}
+
+fn protocol(value: &Spanned<String>) -> Result<String, Fault> {
+    let name = value.get_ref();
+    if !name.split('/').all(|part| is_token(part.as_bytes())) {
+        let text = format!("`{name}` must be a protocol, such as websocket");
+        return Err(Fault::at(value.span(), text));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+fn trailer(value: &Spanned<String>) -> Result<String, Fault> {
+    let name = value.get_ref().to_ascii_lowercase();
+    if !is_token(name.as_bytes()) || !may_be_trailer(name.as_bytes()) {
+        let text = format!(
+            "`{}` cannot be a trailer: it is no field name, or it frames, routes or authenticates",
+            value.get_ref()
+        );
+        return Err(Fault::at(value.span(), text));
+    }
+    Ok(name)
 }
 
 fn decline(code: &Spanned<u16>) -> Result<u16, Fault> {

@@ -28,7 +28,7 @@ fn the_example_is_good_and_says_the_defaults() {
     let short = Config::parse("f.toml", GOOD).unwrap();
     assert_eq!(example.limits, short.limits);
     assert_eq!(short.routes.len(), 1);
-    assert_eq!(short.routes[0].terms.decline, [421]);
+    assert_eq!(short.routes[0].terms, example.routes[0].terms);
 }
 
 #[test]
@@ -103,6 +103,51 @@ fn errors_name_file_line_and_key() {
             "pool = \"a\"",
             "pool = \"a\"\ndecline = [421, 200]",
             "f.toml:11: decline: 200 cannot decline",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nupgrade = [\"a b\"]",
+            "f.toml:11: upgrade: `a b` must be a protocol",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\ntrailers = [\"x\", \"Content-Length\"]",
+            "f.toml:11: trailers: `Content-Length` cannot be a trailer",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\nvia = \"a b\"",
+            "f.toml:12: via: `a b` must be a token",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\nhost = \"a b\"",
+            "f.toml:12: host: `a b` must be \"client\"",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\nforwarded = \"x\"",
+            "f.toml:12: forwarded: `x` must be one of \"x-forwarded\"",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\ntrust = [\"10.0.0.0/33\"]",
+            "f.toml:12: trust: `10.0.0.0/33` must be a network",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\nrequest-remove = [\"host\"]",
+            "f.toml:12: request-remove: `host` frames or routes",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\nresponse-add = [\"X\"]",
+            "f.toml:12: response-add: `X` must be a field line",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\nrequest-add = [\"X: a\\r\\nB: c\"]",
+            "f.toml:12: request-add: `X: a\\r\\nB: c` must be a field line",
         ),
         (
             "pool = \"a\"",

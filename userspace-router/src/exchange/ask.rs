@@ -7,7 +7,9 @@
 //!   a reset, or silence by the route's policy, has not carried it out; or
 //! - nothing was sent at all (the engine refused); or
 //! - a connection from the pool was dead, and the method is idempotent (RFC 9110 section
-//!   9.2.2): then the same back-end is asked over a new connection.
+//!   9.2.2) and wants no tunnel: then the same back-end is asked over a new connection.
+//!
+//! All of it within `attempts`, and within `asking-ms`.
 
 use std::time::Instant;
 
@@ -17,7 +19,7 @@ use super::{Action, Back, Download, Exchange, Phase, Tag, Upload, Verdict};
 use crate::address::Address;
 use crate::config::{AllDeclined, Mode, OnSilence};
 use crate::http::problem::{self, Problem};
-use crate::http::Response;
+use crate::http::{Hop, Length, Response};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -29,7 +31,7 @@ impl Exchange {
             .backends
             .get(self.next)
             .cloned()
-            .filter(|_| self.may_ask())
+            .filter(|_| self.may_ask(now))
         else {
             let declined = |(_, verdict): &(_, Verdict)| matches!(verdict, Verdict::Declined(_));
             let any_declined = self.record.asked.iter().any(declined);
@@ -47,27 +49,40 @@ impl Exchange {
         self.connect(backend, false);
     }
 
-    fn may_ask(&self) -> bool {
-        self.next < self.limits.attempts
+    /// When nobody else is asked any more.
+    fn asking_ends(&self) -> Instant {
+        self.began + self.limits.asking
     }
 
-    fn has_next(&self) -> bool {
-        self.may_ask() && self.next < self.plan.backends.len()
+    fn may_ask(&self, now: Instant) -> bool {
+        self.next < self.limits.attempts && now < self.asking_ends()
+    }
+
+    fn has_next(&self, now: Instant) -> bool {
+        self.may_ask(now) && self.next < self.plan.backends.len()
     }
 
     fn connect(&mut self, backend: Address, fresh: bool) {
         self.serial = self.serial.wrapping_add(1);
         self.phase = Phase::Connecting;
-        self.deadline = None;
+        self.deadline = Some(self.asking_ends());
         self.record.asked.push((backend.clone(), Verdict::Asked));
         self.actions.push(Action::Connect { backend, fresh });
     }
 
-    fn connect_again(&mut self, now: Instant) {
+    /// Asks the same back-end again; `problem` is the answer if the time is up.
+    fn connect_again(&mut self, problem: Problem, now: Instant) {
         match self.record.asked.last().cloned() {
-            Some((backend, _)) => self.connect(backend, true),
-            None => self.answer(problem::NONE_REACHABLE, now),
+            Some((backend, _)) if now < self.asking_ends() => self.connect(backend, true),
+            _ => self.answer(problem, now),
         }
+    }
+
+    /// No connection, and no time left for another.
+    pub(super) fn connect_timeout(&mut self, now: Instant) {
+        // Whatever still comes of it is stale.
+        self.serial = self.serial.wrapping_add(1);
+        self.connect_failed(Verdict::ConnectTimeout, now);
     }
 
     /// There is no connection to the back-end, for this reason.
@@ -88,56 +103,80 @@ impl Exchange {
             reusable: true,
             aborted: false,
         });
-        let has_body = self.request.length > 0;
-        // A client that waits for 100 must get the back-end's, so that it is asked.
-        let wants = self.plan.terms.mode == Mode::Ask || self.request.expects_continue;
-        let ask = has_body && wants && !self.plain;
-        let data = self.request.render(self.hop(), ask);
+        let ask = self.asks();
+        let data = self.render(ask);
         if ask {
             self.phase = Phase::Asking;
-            self.deadline = Some(now + self.limits.ask);
-            self.command(
-                Command::Send {
-                    id: queue,
-                    data,
-                    if_quiet: false,
-                },
-                Tag::IntoBack,
-            );
-            return;
+            self.deadline = Some(self.asking_ends().min(now + self.limits.ask));
+            return self.send_head(queue, reused, data);
         }
         self.phase = Phase::Committed;
+        self.deadline = None;
+        let bodyless = self.request.length == Length::None;
+        if bodyless {
+            self.deadline = Some(now + self.limits.response);
+        }
+        if self.wants_tunnel {
+            // Whether its head or a tunnel follows is for the back-end to say.
+            return self.send_head(queue, reused, data);
+        }
         if self.answered.is_some() {
             // No body: the head is gone from the client's socket, but not from here.
-            self.command(
-                Command::Send {
-                    id: queue,
-                    data,
-                    if_quiet: false,
-                },
-                Tag::IntoBack,
-            );
+            self.send_head(queue, reused, data);
         } else {
             let route = Command::Route {
                 id: self.place.front,
                 generation: self.place.generation,
                 to: queue,
-                body: self.framing().into(),
+                body: self.request_body(),
                 data,
-                if_quiet: false,
+                if_quiet: reused,
             };
             self.command(route, Tag::IntoBack);
-            if has_body {
-                self.upload = Upload::Moving;
-                self.tell_to_continue();
-            } else {
-                self.answered = Some(self.serial);
-            }
         }
-        if !has_body {
+        if bodyless {
+            self.answered = self.answered.or(Some(self.serial));
             self.upload = Upload::Done;
-            self.deadline = Some(now + self.limits.response);
+        } else {
+            self.upload = Upload::Moving;
+            self.tell_to_continue();
         }
+    }
+
+    /// Sends a head alone. An idle connection that has said anything is not to be used.
+    fn send_head(&mut self, id: u32, reused: bool, data: Vec<u8>) {
+        let send = Command::Send {
+            id,
+            data,
+            if_quiet: reused,
+        };
+        self.command(send, Tag::IntoBack);
+    }
+
+    /// True if the body waits for a verdict.
+    fn asks(&self) -> bool {
+        let wants = match (self.plan.terms.mode, self.request.length) {
+            (_, Length::None) => return false,
+            (Mode::Ask, _) => true,
+            (Mode::Optimistic, _) => false,
+            (Mode::AskOver(limit), Length::Exact(bytes)) => bytes > limit,
+            // Nobody knows how long it will be.
+            (Mode::AskOver(_), _) => true,
+        };
+        // A client that waits for 100 must get the back-end's, so that it is asked.
+        (wants || self.request.expects_continue) && !self.plain
+    }
+
+    fn render(&self, ask: bool) -> Vec<u8> {
+        let Some((backend, _)) = self.record.asked.last() else {
+            return Vec::new();
+        };
+        let hop = Hop {
+            client: self.place.client.ip(),
+            local: self.place.local,
+            backend,
+        };
+        self.request.render(&hop, &self.plan.terms.rewrite, ask)
     }
 
     /// The back-end takes the request: moves the body.
@@ -154,7 +193,7 @@ impl Exchange {
             id: self.place.front,
             generation: self.place.generation,
             to: Some(to),
-            body: self.framing().into(),
+            body: self.request_body(),
         };
         self.command(forward, Tag::IntoBack);
     }
@@ -236,7 +275,7 @@ impl Exchange {
         self.record.verdict(Verdict::NoExpect);
         self.drop_back();
         self.plain = true;
-        self.connect_again(now);
+        self.connect_again(problem::SILENT, now);
     }
 
     /// A decline. If the body moves, it is stopped first, to see whether any was taken.
@@ -254,7 +293,7 @@ impl Exchange {
     }
 
     pub(super) fn decline_or_relay(&mut self, generation: u32, response: Response, now: Instant) {
-        let last = !self.has_next() && self.plan.terms.all_declined == AllDeclined::Relay;
+        let last = !self.has_next(now) && self.plan.terms.all_declined == AllDeclined::Relay;
         let moved = self.taken > 0;
         if !moved {
             self.record.verdict(Verdict::Declined(response.status));
@@ -269,15 +308,19 @@ impl Exchange {
 
     /// Nothing was sent: no doubt about trying again.
     pub(super) fn unsent(&mut self, now: Instant) {
-        self.record.verdict(Verdict::Broke);
         let reused = self.back.as_ref().is_some_and(|back| back.reused);
+        self.record.verdict(if reused {
+            Verdict::Stale
+        } else {
+            Verdict::Broke
+        });
         self.drop_back();
         if self.phase == Phase::Committed && self.record.accepted_after.is_some() {
             return self.answer(problem::BACKEND_BROKE, now);
         }
         self.hold();
         if reused {
-            self.connect_again(now);
+            self.connect_again(problem::BACKEND_BROKE, now);
         } else {
             self.ask_next(problem::BACKEND_BROKE, now);
         }
@@ -292,7 +335,7 @@ impl Exchange {
         }
         let withheld = self.phase == Phase::Asking;
         let reused = self.back.as_ref().is_some_and(|back| back.reused);
-        let stale = reused && self.request.is_idempotent();
+        let stale = reused && self.request.is_idempotent() && !self.wants_tunnel;
         self.record.verdict(Verdict::Broke);
         self.drop_back();
         if self.taken > 0 || !(withheld || stale) {
@@ -300,7 +343,7 @@ impl Exchange {
         }
         self.hold();
         if reused {
-            self.connect_again(now);
+            self.connect_again(problem, now);
         } else {
             self.ask_next(problem, now);
         }

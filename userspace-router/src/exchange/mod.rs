@@ -9,27 +9,32 @@
 //!           (asking)     \--> Parked
 //! ```
 //!
+//! A third way is the tunnel (`tunnel.rs`), which both halves enter at once.
+//!
 //! Invariants: a body is offered to another back-end only while nothing of it was taken,
 //! and only for the reasons that `ask.rs` lists; nothing is sent into a queue while a body
 //! moves into it; every way out passes `finish`, once.
 //! It must not read clocks or sockets.
 
+mod answer;
 mod ask;
+mod done;
 mod record;
 mod relay;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use underpass_proto::{Closed, Command, Done, ForwardResult, Framing, Reason};
+use underpass_proto::{Body, Closed, Command, Framing, FramingKind, Reason};
 
 use crate::address::Address;
 use crate::config::Limits;
 use crate::http::problem::{self, Problem};
-use crate::http::{Hop, Request, Response};
+use crate::http::{Length, Request, Response};
 use crate::route::Plan;
 
 pub use record::{Record, Verdict};
@@ -149,6 +154,10 @@ pub struct Exchange {
     answered: Option<u32>,
     /// Body bytes that were taken from the client, ever.
     taken: u64,
+    /// It is CONNECT, or offers a protocol that the route allows.
+    wants_tunnel: bool,
+    /// HTTP is over on these connections.
+    tunnel: bool,
     /// The back-end is asked without Expect, because it does not know it.
     plain: bool,
     /// The client was told to go on.
@@ -187,9 +196,13 @@ impl Exchange {
             Ok(plan) => (plan, problem::NONE_REACHABLE),
             Err(problem) => (Plan::default(), problem),
         };
+        let connect = request.method == "CONNECT";
         let mut exchange = Self {
             place,
-            close: !request.keep_alive,
+            // Who was refused a tunnel may have begun to talk through it.
+            close: !request.keep_alive || connect,
+            wants_tunnel: connect || plan.terms.rewrite.upgrades(&request).next().is_some(),
+            tunnel: false,
             request,
             plan,
             limits,
@@ -213,7 +226,9 @@ impl Exchange {
             record,
             actions: Vec::new(),
         };
-        exchange.ask_next(nobody, now);
+        if !exchange.answered_here(now) {
+            exchange.ask_next(nobody, now);
+        }
         exchange
     }
 
@@ -242,67 +257,6 @@ impl Exchange {
         self.close = true;
     }
 
-    /// A forward of the client's body ended.
-    pub fn front_done(&mut self, done: &Done, now: Instant) {
-        self.taken = self.taken.max(done.taken);
-        self.record.up = self.taken;
-        if self.over || self.upload != Upload::Moving {
-            return;
-        }
-        match done.result {
-            ForwardResult::Complete => self.upload = Upload::Done,
-            ForwardResult::TargetError | ForwardResult::Cancelled => self.upload = Upload::Parked,
-            ForwardResult::SourceError => return self.client_gone(now),
-            ForwardResult::Truncated
-            | ForwardResult::Malformed
-            | ForwardResult::SourceStalled
-            | ForwardResult::TargetStalled => {
-                // The engine has reset the back-end: it must not take a part for the whole.
-                self.upload = Upload::Parked;
-                return match self.download {
-                    Download::Awaiting => self.answer(problem::REQUEST_TRUNCATED, now),
-                    _ => self.break_off(problem::REQUEST_TRUNCATED.name, now),
-                };
-            }
-        }
-        if let Some((generation, response)) = self.declined.take() {
-            return self.decline_or_relay(generation, response, now);
-        }
-        if let Some(problem) = self.failed.take() {
-            return self.fail(problem, now);
-        }
-        if self.download == Download::Awaiting {
-            // Also after a write error: the response that explains it may be on its way.
-            self.deadline = Some(now + self.limits.response);
-            if self.back.as_ref().is_some_and(|back| back.closed) {
-                return self.fail(problem::BACKEND_BROKE, now);
-            }
-        }
-        self.finish_if_done(now);
-    }
-
-    /// A forward of the response's body ended.
-    pub fn back_done(&mut self, done: &Done, now: Instant) {
-        self.record.down = done.taken;
-        if self.over || self.download != Download::Moving {
-            return;
-        }
-        match done.result {
-            ForwardResult::Complete => {
-                self.download = Download::Done;
-                self.finish_if_done(now);
-            }
-            ForwardResult::TargetError => self.client_gone(now),
-            // The engine has reset the client, which must not take a part for the whole.
-            ForwardResult::Truncated
-            | ForwardResult::SourceError
-            | ForwardResult::Cancelled
-            | ForwardResult::Malformed
-            | ForwardResult::SourceStalled
-            | ForwardResult::TargetStalled => self.break_off("response-truncated", now),
-        }
-    }
-
     /// The client sends nothing more.
     pub fn front_closed(&mut self, closed: &Closed, now: Instant) {
         self.front_fin = true;
@@ -319,7 +273,8 @@ impl Exchange {
         };
         back.closed = true;
         back.reusable = false;
-        if self.over || self.declined.is_some() {
+        // A tunnel ends by its two ends.
+        if self.over || self.declined.is_some() || self.tunnel {
             return;
         }
         match self.download {
@@ -336,7 +291,7 @@ impl Exchange {
         }
         self.deadline = None;
         match self.phase {
-            Phase::Connecting => {}
+            Phase::Connecting => self.connect_timeout(now),
             Phase::Asking => self.silence(now),
             Phase::Committed => self.answer(problem::RESPONSE_TIMEOUT, now),
         }
@@ -349,6 +304,9 @@ impl Exchange {
         }
         match tag {
             Tag::IntoFront => self.client_gone(now),
+            Tag::IntoBack if self.tunnel => {
+                self.break_off(problem::BACKEND_BROKE.name, now);
+            }
             Tag::IntoBack => {
                 // Both were refused: the data and the body.
                 self.upload = Upload::Held;
@@ -365,17 +323,53 @@ impl Exchange {
         self.actions.push(Action::Command(command, tag));
     }
 
-    fn hop(&self) -> Hop {
-        Hop {
-            client: self.place.client.ip(),
-            local: self.place.local,
+    /// A body of this framing, with the route's trailers and the time it may stand still.
+    fn body(&self, framing: Framing) -> Body {
+        let idle = match framing {
+            Framing::None => return framing.into(),
+            Framing::Tunnel => self.limits.tunnel_idle,
+            _ => self.limits.stall,
+        };
+        let trailers = match framing {
+            Framing::Chunked => self.plan.terms.rewrite.trailers.clone().into_bytes(),
+            _ => Vec::new(),
+        };
+        Body {
+            framing,
+            leaves: None,
+            trailers,
+            idle_ms: Some(idle.as_millis() as u32),
         }
     }
 
-    fn framing(&self) -> Framing {
-        match self.request.length {
-            0 => Framing::None,
-            bytes => Framing::Length(bytes),
+    /// The request's.
+    fn request_body(&self) -> Body {
+        self.body(match self.request.length {
+            // A request is never until close.
+            Length::None | Length::UntilClose => Framing::None,
+            Length::Exact(bytes) => Framing::Length(bytes),
+            Length::Chunked => Framing::Chunked,
+        })
+    }
+
+    /// A response's, that leaves as `leaves`.
+    fn response_body(&self, length: Length, leaves: Length) -> Body {
+        let body = self.body(match length {
+            Length::None => Framing::None,
+            Length::Exact(bytes) => Framing::Length(bytes),
+            Length::Chunked => Framing::Chunked,
+            Length::UntilClose => Framing::UntilClose,
+        });
+        let leaves = match leaves {
+            _ if leaves == length => return body,
+            Length::Chunked => FramingKind::Chunked,
+            _ => FramingKind::UntilClose,
+        };
+        Body {
+            leaves: Some(leaves),
+            // Trailers need chunks on both sides.
+            trailers: Vec::new(),
+            ..body
         }
     }
 

@@ -29,6 +29,8 @@ pub enum Verdict {
     Silent,
     /// The connection broke before a verdict or a response.
     Broke,
+    /// The idle connection had ended, or had said something; nothing was sent.
+    Stale,
     /// It knows no Expect, and is asked again without.
     NoExpect,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Verdict {
             Self::Full => f.write_str("full"),
             Self::Silent => f.write_str("silent"),
             Self::Broke => f.write_str("broke"),
+            Self::Stale => f.write_str("stale"),
             Self::NoExpect => f.write_str("no-expect"),
         }
     }

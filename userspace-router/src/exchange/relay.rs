@@ -9,8 +9,8 @@ use std::time::Instant;
 use underpass_proto::{Command, Framing, Head};
 
 use super::{Action, Download, Exchange, Phase, Tag, Upload, Verdict};
-use crate::http::problem::{self, Problem};
-use crate::http::{Length, Response, Version};
+use crate::http::problem;
+use crate::http::{Length, Onward, Response, Version};
 
 /// Interim responses that are relayed at the most.
 const INTERIM_MAX: u32 = 16;
@@ -34,6 +34,7 @@ impl Exchange {
         }
         match Response::parse(&head.head, &self.request.method) {
             Err(problem) => self.answer(problem, now),
+            Ok(response) if self.is_switch(&response) => self.switch(head, &response, now),
             Ok(response) if response.is_interim() => self.interim(head, &response, now),
             Ok(response) if self.is_decline(response.status) => {
                 self.decline(head.generation, response, now)
@@ -59,7 +60,7 @@ impl Exchange {
             generation: head.generation,
             to: self.place.front,
             body: Framing::None.into(),
-            data: response.render(self.request.version, false),
+            data: self.rendered(response, Length::None),
             if_quiet: false,
         };
         self.command(route, Tag::IntoFront);
@@ -70,19 +71,27 @@ impl Exchange {
         let Some(id) = self.back() else {
             return;
         };
+        if self.wants_tunnel {
+            // There will be none: what follows the head is HTTP.
+            self.let_go();
+            self.upload = Upload::Done;
+        }
+        let lives_on = response.keep_alive && response.length != Length::UntilClose;
         // A final answer instead of 100. If it is a success and the back-end goes on
         // reading, so does the upload; a client that waits for 100 might send no body now.
         let goes_on = self.phase == Phase::Asking
             && (200..300).contains(&response.status)
-            && response.keep_alive
+            && lives_on
             && !self.request.expects_continue;
         let unfinished = match self.upload {
             Upload::Held => !goes_on,
-            Upload::Moving => !response.keep_alive,
+            Upload::Moving => !lives_on,
             Upload::Parked => true,
             Upload::Done => false,
         };
-        self.close |= unfinished || response.length == Length::UntilClose;
+        self.close |= unfinished;
+        let leaves = self.leaves(response.length);
+        self.close |= leaves == Length::UntilClose;
         self.record.status = response.status;
         self.record.head_after = Some(now.duration_since(self.began));
         let declined = |verdict: &Verdict| matches!(verdict, Verdict::Declined(_));
@@ -90,21 +99,20 @@ impl Exchange {
             self.record.verdict(Verdict::Accepted);
         }
         if let Some(back) = self.back.as_mut() {
-            back.reusable &= response.keep_alive && response.length != Length::UntilClose;
+            back.reusable &= lives_on;
         }
         self.deadline = None;
-        let (framing, download) = match response.length {
-            Length::None => (Framing::None, Download::Done),
-            Length::Exact(bytes) => (Framing::Length(bytes), Download::Moving),
-            Length::UntilClose => (Framing::UntilClose, Download::Moving),
-        };
         let route = Command::Route {
             id,
             generation,
             to: self.place.front,
-            body: framing.into(),
-            data: response.render(self.request.version, self.close),
+            body: self.response_body(response.length, leaves),
+            data: self.rendered(response, leaves),
             if_quiet: false,
+        };
+        let download = match response.length {
+            Length::None => Download::Done,
+            Length::Exact(_) | Length::Chunked | Length::UntilClose => Download::Moving,
         };
         self.command(route, Tag::IntoFront);
         self.download = download;
@@ -112,6 +120,23 @@ impl Exchange {
             self.commit(now);
         }
         self.finish_if_done(now);
+    }
+
+    /// How a response's body leaves.
+    fn leaves(&self, length: Length) -> Length {
+        match (length, self.request.version) {
+            (Length::Chunked, Version::Http10) => Length::UntilClose,
+            _ => length,
+        }
+    }
+
+    fn rendered(&self, response: &Response, leaves: Length) -> Vec<u8> {
+        let onward = Onward {
+            version: self.request.version,
+            close: self.close,
+            leaves,
+        };
+        response.render(onward, &self.plan.terms.rewrite)
     }
 
     /// Ends the exchange if nothing is left to wait for.
@@ -153,44 +178,12 @@ impl Exchange {
         }
     }
 
-    fn drain_front(&mut self) {
+    pub(super) fn drain_front(&mut self) {
         let drain = Command::Drain {
             id: self.place.front,
             limit_bytes: Some(self.limits.drain_bytes),
             limit_ms: Some(self.limits.drain.as_millis() as u32),
         };
         self.command(drain, Tag::Ending);
-    }
-
-    /// Answers instead of a back-end. Nothing of a response was sent before.
-    pub(super) fn answer(&mut self, problem: Problem, now: Instant) {
-        self.record.status = problem.status;
-        self.record.reason = problem.name;
-        self.drop_back();
-        let bodyless = self.request.length == 0;
-        // What a client that never got its body off would send next is anybody's guess.
-        let close = self.close || !(bodyless || self.upload == Upload::Done);
-        let id = self.place.front;
-        let data = problem.render(self.request.method == "HEAD", close);
-        self.command(
-            Command::Send {
-                id,
-                data,
-                if_quiet: false,
-            },
-            Tag::Ending,
-        );
-        if close {
-            self.drain_front();
-        } else if bodyless && self.answered.is_none() {
-            let forward = Command::Forward {
-                id,
-                generation: self.place.generation,
-                to: None,
-                body: Framing::None.into(),
-            };
-            self.command(forward, Tag::Ending);
-        }
-        self.finish(!close, now);
     }
 }

@@ -128,6 +128,19 @@ fn closed(id: u32, reason: Reason) -> Closed {
     }
 }
 
+/// Framing, how it leaves if otherwise, and trailers.
+fn moved(body: &Body) -> String {
+    assert_eq!(
+        body.idle_ms.is_none(),
+        body.framing == Framing::None,
+        "{body:?}"
+    );
+    let leaves = body.leaves.map_or(String::new(), |l| format!(":{l:?}"));
+    let trailers = String::from_utf8_lossy(&body.trailers);
+    let plus = if trailers.is_empty() { "" } else { "+" };
+    format!("{:?}{leaves}{plus}{trailers}", body.framing)
+}
+
 fn word(action: &Action) -> String {
     let status = |data: &[u8]| {
         let text = String::from_utf8_lossy(data);
@@ -141,12 +154,12 @@ fn word(action: &Action) -> String {
         Action::Command(command, _) => match command {
             Command::Send { id, data, .. } => format!("send({id},{})", status(data)),
             Command::Forward { id, to, body, .. } => {
-                format!("forward({id}>{},{:?})", to.unwrap_or(0), body.framing)
+                format!("forward({id}>{},{})", to.unwrap_or(0), moved(body))
             }
             Command::Route {
                 id, to, body, data, ..
             } => {
-                format!("route({id}>{to},{:?},{})", body.framing, status(data))
+                format!("route({id}>{to},{},{})", moved(body), status(data))
             }
             Command::QueueAbort { id } => format!("abort({id})"),
             Command::QueueDel { id } => format!("del({id})"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The field lines of a head: Content-Length, Connection, and what is sent on.
+//! The field lines of a head, and what Connection says about them.
 //!
 //! Invariant: Connection can never remove Host, Content-Length or Transfer-Encoding.
 
@@ -14,15 +14,9 @@ pub const FIELDS_MAX: usize = 128;
 /// Options in Connection at the most; each costs a comparison per field.
 const OPTIONS_MAX: usize = 32;
 
-/// Fields for one connection only (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [&str; 6] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
+/// Fields for one connection only (RFC 9110 section 7.6.1). Transfer-Encoding and Upgrade
+/// are too, but what becomes of these depends on the message.
+const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
 
 /// Fields that Connection must not remove, whatever it names.
 const PROTECTED: [&str; 3] = ["host", "content-length", "transfer-encoding"];
@@ -35,6 +29,8 @@ pub struct Connection<'a> {
     pub close: bool,
     /// `keep-alive` is among the options.
     pub keep_alive: bool,
+    /// `upgrade` is among the options.
+    pub upgrade: bool,
 }
 
 impl<'a> Connection<'a> {
@@ -46,6 +42,8 @@ impl<'a> Connection<'a> {
                 found.close = true;
             } else if option.eq_ignore_ascii_case(b"keep-alive") {
                 found.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                found.upgrade = true;
             } else if found.options.len() >= OPTIONS_MAX {
                 return Err(problem::MANY_OPTIONS);
             } else {
@@ -71,6 +69,16 @@ pub fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
+/// A byte of a token (RFC 9110 section 5.6.2).
+pub fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// True for a field name, a method, or a protocol's name.
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
+}
+
 /// The values of all fields of this name, in order.
 pub fn values<'a: 'h, 'h>(
     headers: &'h [Header<'a>],
@@ -82,24 +90,50 @@ pub fn values<'a: 'h, 'h>(
         .map(|header| header.value)
 }
 
-/// The one Content-Length, if there is any (RFC 9112 section 6.2).
-pub fn content_length(headers: &[Header]) -> Result<Option<u64>, Problem> {
-    let mut all = values(headers, "content-length");
-    let Some(value) = all.next() else {
-        return Ok(None);
-    };
-    if all.next().is_some() {
-        return Err(problem::MANY_LENGTHS);
+/// Field lines as they stand on the wire, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines(Vec<u8>);
+
+impl Lines {
+    /// None yet, with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
     }
-    // `parse` alone would take a sign.
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(problem::BAD_LENGTH);
+
+    /// Appends a line. Name and value were checked by the caller.
+    pub fn put(&mut self, name: &str, value: &[u8]) {
+        put(&mut self.0, name, value);
     }
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|digits| digits.parse().ok())
-        .map(Some)
-        .ok_or(problem::BAD_LENGTH)
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0
+            .split(|&b| b == b'\n')
+            .filter_map(|line| line.strip_suffix(b"\r"))
+            .filter_map(|line| {
+                let colon = line.iter().position(|&b| b == b':')?;
+                let name = std::str::from_utf8(line.get(..colon)?).ok()?;
+                // One space was put behind the colon.
+                Some((name, line.get(colon + 2..)?))
+            })
+    }
+
+    /// The values of all fields of this name, in order.
+    pub fn values<'l>(&'l self, name: &'l str) -> impl Iterator<Item = &'l [u8]> {
+        self.iter()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// As they stand on the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Bytes of all lines.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// Writes one field line.

@@ -5,6 +5,8 @@
 //! ways are how requests get smuggled. So the strict rules stand here, in one place.
 //! It must not know about fields.
 
+use std::borrow::Cow;
+
 use super::problem::{self, Problem};
 
 /// Drops the empty lines before the start line (RFC 9112 section 2.2) and checks the rest.
@@ -30,6 +32,31 @@ pub fn strict(head: &[u8]) -> Result<&[u8], Problem> {
     Ok(rest)
 }
 
+/// Puts folded fields of a response on one line (RFC 9112 section 5.2): each fold becomes a
+/// space. One behind the status line belongs to no field, and is left for `strict` to refuse.
+pub fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
+    let folds_at = |at: usize| matches!(head.get(at..at + 3), Some([b'\r', b'\n', b' ' | b'\t']));
+    let start_line = head.iter().position(|&b| b == b'\r').unwrap_or(0);
+    if !(start_line + 1..head.len()).any(folds_at) {
+        return Cow::Borrowed(head);
+    }
+    let mut out = Vec::with_capacity(head.len());
+    let mut at = 0;
+    while let Some(&byte) = head.get(at) {
+        if at > start_line && folds_at(at) {
+            out.push(b' ');
+            at += 3;
+            while matches!(head.get(at), Some(b' ' | b'\t')) {
+                at += 1;
+            }
+        } else {
+            out.push(byte);
+            at += 1;
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// The elements of a comma-separated list, trimmed. Empty ones are yielded too.
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(<[u8]>::trim_ascii)
@@ -38,6 +65,29 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folds_become_spaces() {
+        for (head, flat) in [
+            (&b"A\r\nB: c\r\n\r\n"[..], &b"A\r\nB: c\r\n\r\n"[..]),
+            (
+                b"A\r\nB: c\r\n \t d\r\n\te\r\n\r\n",
+                b"A\r\nB: c d e\r\n\r\n",
+            ),
+            (
+                b"A\r\nB:\r\n 5\r\nC: d\r\n\r\n",
+                b"A\r\nB: 5\r\nC: d\r\n\r\n",
+            ),
+            (
+                b"A\r\n B: c\r\nD: e\r\n f\r\n\r\n",
+                b"A\r\n B: c\r\nD: e f\r\n\r\n",
+            ),
+            (b"\r\n ", b"\r\n "),
+            (b"", b""),
+        ] {
+            assert_eq!(unfold(head), flat, "{:?}", head.escape_ascii().to_string());
+        }
+    }
 
     #[test]
     fn line_ends_are_strict() {

@@ -9,12 +9,7 @@ use super::Request;
 impl Request {
     /// The values of all fields of this name, in order. Hop-by-hop fields are not among them.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.kept.split(|&b| b == b'\n').filter_map(move |line| {
-            let (key, value) = line.split_at_checked(name.len())?;
-            let value = value.strip_prefix(b":")?;
-            key.eq_ignore_ascii_case(name.as_bytes())
-                .then(|| value.trim_ascii())
-        })
+        self.kept.values(name).map(<[u8]>::trim_ascii)
     }
 
     /// The value of the first cookie of this name (RFC 6265 section 4.2).

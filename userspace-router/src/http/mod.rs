@@ -5,23 +5,30 @@
 //! is refused, not passed on. Field order and the case of names are kept.
 //! It must not do I/O, and must not know about queues.
 
+mod body;
 mod fields;
+mod forwarded;
 mod line;
 mod lookup;
 pub mod problem;
 mod request;
 mod response;
+mod rewrite;
 mod target;
 
+pub use body::Length;
+pub use fields::is_token;
+pub use forwarded::{Forwarded, Network, Style};
 pub use problem::Problem;
-pub use request::{Hop, Request};
-pub use response::{Length, Response};
-pub use target::without_port;
+pub use request::Request;
+pub use response::Response;
+pub use rewrite::{BadEdit, Edit, Hop, Host, Onward, Rewrite};
+pub use target::{host as check_host, without_port};
 
 /// Versions that are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
-    /// HTTP/1.0: no interim responses, closes by default.
+    /// HTTP/1.0: no interim responses, no chunks, closes by default.
     Http10,
     /// HTTP/1.1.
     Http11,

@@ -136,12 +136,6 @@ pub const UNKNOWN_CODING: Problem = request(
     "unknown-transfer-coding",
     "Only the transfer coding chunked is known.",
 );
-/// A chunked request, which this version cannot forward.
-pub const CHUNKED_REQUEST: Problem = request(
-    411,
-    "chunked-not-supported",
-    "Send the body with Content-Length.",
-);
 /// More Connection options than anybody needs.
 pub const MANY_OPTIONS: Problem = request(
     431,
@@ -154,12 +148,38 @@ pub const MANY_FIELDS: Problem = request(431, "many-fields", "The head has too m
 pub const HEAD_TOO_LONG: Problem = request(431, "head-too-long", "The head is too long.");
 /// The target is over its limit.
 pub const TARGET_TOO_LONG: Problem = request(414, "target-too-long", "The target is too long.");
-/// CONNECT or TRACE.
+/// CONNECT or TRACE where the route does not serve it.
 pub const METHOD_NOT_SERVED: Problem = other(
     501,
     "method-not-served",
     "http_request_denied",
     "CONNECT and TRACE are not served here.",
+);
+/// CONNECT has no body: what follows its head is the tunnel's.
+pub const CONNECT_BODY: Problem = request(400, "connect-with-body", "CONNECT has no body.");
+/// The target of CONNECT is no authority.
+pub const BAD_AUTHORITY: Problem = request(
+    400,
+    "bad-authority",
+    "The target of CONNECT must be a host and a port.",
+);
+/// TRACE has no body (RFC 9110 section 9.3.8).
+pub const TRACE_BODY: Problem = request(400, "trace-with-body", "TRACE has no body.");
+/// Max-Forwards is no number, or stands there twice.
+pub const BAD_MAX_FORWARDS: Problem = request(
+    400,
+    "bad-max-forwards",
+    "Max-Forwards must be digits, once.",
+);
+/// Upgrade is no list of protocols.
+pub const BAD_UPGRADE: Problem =
+    request(400, "bad-upgrade", "Upgrade must be a list of protocols.");
+/// The request came through here too often.
+pub const LOOP: Problem = other(
+    502,
+    "loop-detected",
+    "proxy_loop_detected",
+    "The request has come through here before.",
 );
 /// An expectation other than 100-continue.
 pub const UNKNOWN_EXPECTATION: Problem = request(
@@ -172,6 +192,14 @@ pub const REQUEST_TRUNCATED: Problem = request(
     400,
     "request-truncated",
     "The connection ended before the message did.",
+);
+/// The chunked coding of a request is broken.
+pub const BAD_CHUNK: Problem = request(400, "bad-chunk", "The chunked body is malformed.");
+/// The client stopped sending in mid-body.
+pub const REQUEST_STALLED: Problem = request(
+    408,
+    "request-stalled",
+    "Nothing more of the body came for too long.",
 );
 /// No route for this host and path.
 pub const NO_ROUTE: Problem = other(
@@ -215,6 +243,13 @@ pub const BACKEND_BROKE: Problem = other(
     "connection_terminated",
     "The back-end's connection broke before its response.",
 );
+/// The back-end stopped taking the request's body.
+pub const BACKEND_STALLED: Problem = other(
+    504,
+    "backend-stalled",
+    "connection_write_timeout",
+    "The back-end took nothing more of the body for too long.",
+);
 /// A response that breaks the rules of HTTP.
 pub const BAD_RESPONSE: Problem = other(
     502,
@@ -229,14 +264,14 @@ pub const RESPONSE_HEAD_TOO_LONG: Problem = other(
     "http_response_header_section_size",
     "The back-end's response head is too long.",
 );
-/// A chunked response, which this version cannot forward.
-pub const CHUNKED_RESPONSE: Problem = other(
+/// Another transfer coding than chunked, or a broken Transfer-Encoding.
+pub const RESPONSE_CODING: Problem = other(
     502,
-    "chunked-response-not-supported",
+    "response-transfer-coding",
     "http_response_transfer_coding",
-    "The back-end answered with a transfer coding.",
+    "The back-end answered with a transfer coding that is not known here.",
 );
-/// A 101 that nobody asked for.
+/// A 101 that nobody asked for, or to a protocol that nobody offered.
 pub const UNASKED_UPGRADE: Problem = other(
     502,
     "unasked-upgrade",
@@ -294,7 +329,7 @@ fn phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         404 => "Not Found",
-        411 => "Length Required",
+        408 => "Request Timeout",
         414 => "URI Too Long",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",

@@ -4,9 +4,8 @@
 //! Invariant: a `Request` exists only if its framing is beyond doubt. Everything that two
 //! parsers could understand in two ways is a `Problem`.
 
-use std::net::{IpAddr, SocketAddr};
-
-use super::fields::{self, Connection, FIELDS_MAX};
+use super::body::{self, Coding, Length};
+use super::fields::{self, is_token, Connection, Lines, FIELDS_MAX};
 use super::line;
 use super::problem::{self, Problem};
 use super::target::{self, Target};
@@ -17,31 +16,27 @@ use super::Version;
 pub struct Request {
     /// As received; methods are case-sensitive.
     pub method: String,
-    /// Origin-form, or `*`.
+    /// Origin-form, `*`, or the authority of a CONNECT.
     pub path: String,
     /// Host and port that the client wants; empty for an HTTP/1.0 client that named none.
     pub host: String,
     /// What the client speaks.
     pub version: Version,
-    /// Bytes of body; zero where there is none.
-    pub length: u64,
+    /// The body's framing; never until close.
+    pub length: Length,
     /// The client waits for 100 before it sends the body.
     pub expects_continue: bool,
     /// The client wants to use its connection again.
     pub keep_alive: bool,
-    /// Field lines that are sent on, with Content-Length and Host in their places.
-    pub(super) kept: Vec<u8>,
-    /// Values of X-Forwarded-For, joined.
-    forwarded_for: Vec<u8>,
-}
-
-/// What this hop adds to a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Hop {
-    /// The client's address.
-    pub client: IpAddr,
-    /// The address that the client connected to: the Host of a request without one.
-    pub local: SocketAddr,
+    /// Protocols that the client offers to switch to. Empty unless it did all that it takes:
+    /// the option `upgrade` in Connection, HTTP/1.1, and no body.
+    pub upgrade: Vec<String>,
+    /// Hops that are left, of TRACE and OPTIONS only (RFC 9110 section 7.6.2).
+    pub max_forwards: Option<u64>,
+    /// The client takes trailers.
+    pub(super) te_trailers: bool,
+    /// Field lines that may be sent on, in order, with Host as it is to be understood.
+    pub(super) kept: Lines,
 }
 
 impl Request {
@@ -61,15 +56,28 @@ impl Request {
             _ => Version::Http11,
         };
         let headers = &*parsed.headers;
-        if matches!(method, "CONNECT" | "TRACE") {
-            return Err(problem::METHOD_NOT_SERVED);
-        }
         let target = Target::parse(method, raw_target)?;
         let field_host = host(headers, version)?;
         let connection = Connection::of(headers)?;
         let length = length(headers, version)?;
+        match (method, length) {
+            (_, Length::None) => {}
+            ("CONNECT", _) => return Err(problem::CONNECT_BODY),
+            ("TRACE", _) => return Err(problem::TRACE_BODY),
+            _ => {}
+        }
         let expects_continue = expectation(headers, version)?;
-
+        let upgrade = upgrade(headers, &connection, version)?;
+        let max_forwards = match method {
+            "TRACE" | "OPTIONS" => max_forwards(headers)?,
+            _ => None,
+        };
+        let bodyless = length == Length::None;
+        let keep_alive = match version {
+            // What follows the body of a request that wants to switch is in doubt.
+            Version::Http11 => !connection.close && (bodyless || upgrade.is_empty()),
+            Version::Http10 => connection.keep_alive && !connection.close,
+        };
         let host = target.authority.as_deref().unwrap_or(field_host).to_owned();
         let mut request = Self {
             method: method.to_owned(),
@@ -77,12 +85,13 @@ impl Request {
             version,
             length,
             expects_continue,
-            keep_alive: match version {
-                Version::Http11 => !connection.close,
-                Version::Http10 => connection.keep_alive && !connection.close,
-            },
-            kept: Vec::with_capacity(head.len()),
-            forwarded_for: Vec::new(),
+            keep_alive,
+            upgrade: if bodyless { upgrade } else { Vec::new() },
+            max_forwards,
+            te_trailers: fields::values(headers, "te")
+                .flat_map(line::list)
+                .any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+            kept: Lines::with_capacity(head.len()),
             host,
         };
         request.keep(headers, &connection);
@@ -92,49 +101,16 @@ impl Request {
     fn keep(&mut self, headers: &[httparse::Header], connection: &Connection) {
         for header in headers {
             let name = header.name;
-            if connection.removes(name) || name.eq_ignore_ascii_case("expect") {
+            // Expect and Upgrade were understood, and are written anew where they are wanted.
+            if connection.removes(name) || fields::is_one_of(name, &["expect", "upgrade"]) {
                 continue;
             }
-            if name.eq_ignore_ascii_case("x-forwarded-for") {
-                self.forwarded_for.extend_from_slice(header.value);
-                self.forwarded_for.extend_from_slice(b", ");
-            } else if name.eq_ignore_ascii_case("host") {
-                fields::put(&mut self.kept, name, self.host.as_bytes());
+            if name.eq_ignore_ascii_case("host") {
+                self.kept.put(name, self.host.as_bytes());
             } else {
-                fields::put(&mut self.kept, name, header.value);
+                self.kept.put(name, header.value);
             }
         }
-        let has_host = fields::values(headers, "host").next().is_some();
-        if !has_host && !self.host.is_empty() {
-            fields::put(&mut self.kept, "Host", self.host.as_bytes());
-        }
-    }
-
-    /// The head for a back-end; with `ask`, it has to say whether it takes the body.
-    pub fn render(&self, hop: Hop, ask: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.kept.len() + self.path.len() + 160);
-        out.extend_from_slice(self.method.as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(self.path.as_bytes());
-        // Always 1.1: whatever the client speaks, this hop speaks 1.1.
-        out.extend_from_slice(b" HTTP/1.1\r\n");
-        out.extend_from_slice(&self.kept);
-        if self.host.is_empty() {
-            fields::put(&mut out, "Host", hop.local.to_string().as_bytes());
-        }
-        let mut forwarded = self.forwarded_for.clone();
-        forwarded.extend_from_slice(hop.client.to_string().as_bytes());
-        fields::put(&mut out, "X-Forwarded-For", &forwarded);
-        let via: &[u8] = match self.version {
-            Version::Http10 => b"1.0 underpass",
-            Version::Http11 => b"1.1 underpass",
-        };
-        fields::put(&mut out, "Via", via);
-        if ask {
-            fields::put(&mut out, "Expect", b"100-continue");
-        }
-        out.extend_from_slice(b"\r\n");
-        out
     }
 
     /// True where doing it twice is doing it once (RFC 9110 section 9.2.2).
@@ -177,18 +153,13 @@ fn request_line(head: &[u8], target_max: usize) -> Result<(&str, &str), Problem>
     if target.len() > target_max {
         return Err(problem::TARGET_TOO_LONG);
     }
-    if method.is_empty() || !method.iter().all(|&b| is_token(b)) {
+    if !is_token(method) {
         return Err(problem::BAD_METHOD);
     }
     Ok((
         text(method, problem::BAD_METHOD)?,
         text(target, problem::BAD_TARGET)?,
     ))
-}
-
-/// A byte of a token (RFC 9110 section 5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn host<'a>(headers: &[httparse::Header<'a>], version: Version) -> Result<&'a str, Problem> {
@@ -207,12 +178,14 @@ fn host<'a>(headers: &[httparse::Header<'a>], version: Version) -> Result<&'a st
     Ok(value)
 }
 
-/// RFC 9112 section 6.3, with every doubt refused.
-fn length(headers: &[httparse::Header], version: Version) -> Result<u64, Problem> {
-    let codings: Vec<_> = fields::values(headers, "transfer-encoding").collect();
-    let length = fields::content_length(headers)?;
-    let Some(coding) = codings.first() else {
-        return Ok(length.unwrap_or(0));
+/// RFC 9112 section 6.3, with every doubt refused. The method has no say in it.
+fn length(headers: &[httparse::Header], version: Version) -> Result<Length, Problem> {
+    let length = body::content_length(headers)?;
+    let Some(coding) = Coding::of(headers) else {
+        return Ok(match length {
+            None | Some(0) => Length::None,
+            Some(bytes) => Length::Exact(bytes),
+        });
     };
     if version == Version::Http10 {
         return Err(problem::CODING_IN_10);
@@ -220,24 +193,44 @@ fn length(headers: &[httparse::Header], version: Version) -> Result<u64, Problem
     if length.is_some() {
         return Err(problem::LENGTH_AND_CODING);
     }
-    if codings
-        .iter()
-        .any(|coding| line::list(coding).any(<[u8]>::is_empty))
-    {
-        return Err(problem::BAD_CODING);
+    match coding {
+        Coding::Chunked => Ok(Length::Chunked),
+        Coding::Bad => Err(problem::BAD_CODING),
+        Coding::Unknown => Err(problem::UNKNOWN_CODING),
     }
-    if codings.len() > 1 || !coding.eq_ignore_ascii_case(b"chunked") {
-        let all_chunked = codings
-            .iter()
-            .flat_map(|coding| line::list(coding))
-            .all(|name| name.eq_ignore_ascii_case(b"chunked"));
-        return Err(if all_chunked {
-            problem::BAD_CODING
-        } else {
-            problem::UNKNOWN_CODING
-        });
+}
+
+/// The protocols of Upgrade, if the client means it (RFC 9110 section 7.8).
+fn upgrade(
+    headers: &[httparse::Header],
+    connection: &Connection,
+    version: Version,
+) -> Result<Vec<String>, Problem> {
+    if version == Version::Http10 || !connection.upgrade {
+        return Ok(Vec::new());
     }
-    Err(problem::CHUNKED_REQUEST)
+    fields::values(headers, "upgrade")
+        .flat_map(line::list)
+        .map(|protocol| {
+            let is_protocol = protocol.splitn(2, |&b| b == b'/').all(is_token);
+            let text = std::str::from_utf8(protocol).ok().filter(|_| is_protocol);
+            text.map(str::to_owned).ok_or(problem::BAD_UPGRADE)
+        })
+        .collect()
+}
+
+fn max_forwards(headers: &[httparse::Header]) -> Result<Option<u64>, Problem> {
+    let mut all = fields::values(headers, "max-forwards");
+    let Some(value) = all.next() else {
+        return Ok(None);
+    };
+    let digits = std::str::from_utf8(value)
+        .ok()
+        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    match (digits.and_then(|text| text.parse().ok()), all.next()) {
+        (Some(hops), None) => Ok(Some(hops)),
+        _ => Err(problem::BAD_MAX_FORWARDS),
+    }
 }
 
 fn expectation(headers: &[httparse::Header], version: Version) -> Result<bool, Problem> {

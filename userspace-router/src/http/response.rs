@@ -3,39 +3,35 @@
 //!
 //! Invariant: framing is keyed on the *request's* method (RFC 9112 section 6.3).
 
-use super::fields::{self, Connection, FIELDS_MAX};
+use super::body::{self, Coding, Length};
+use super::fields::{self, Connection, Lines, FIELDS_MAX};
 use super::line;
 use super::problem::{self, Problem};
 use super::Version;
-
-/// How long a response's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    /// No body.
-    None,
-    /// So many bytes.
-    Exact(u64),
-    /// Up to the back-end's FIN.
-    UntilClose,
-}
 
 /// A response that may be relayed.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// 100 to 599.
     pub status: u16,
+    /// What the back-end speaks.
+    pub version: Version,
     /// The body's framing.
     pub length: Length,
     /// The back-end lets its connection be used again.
     pub keep_alive: bool,
-    phrase: Vec<u8>,
-    kept: Vec<u8>,
+    /// Protocols that it switches to (101), or wants (426).
+    pub upgrade: Vec<String>,
+    pub(super) phrase: Vec<u8>,
+    /// Field lines that may be sent on, in order.
+    pub(super) kept: Lines,
 }
 
 impl Response {
     /// Checks a whole head; `method` is that of the request it answers.
     pub fn parse(head: &[u8], method: &str) -> Result<Self, Problem> {
-        let head = line::strict(head).map_err(|_| problem::BAD_RESPONSE)?;
+        let flat = line::unfold(head);
+        let head = line::strict(&flat).map_err(|_| problem::BAD_RESPONSE)?;
         let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut parsed = httparse::Response::new(&mut headers);
         let outcome = httparse::ParserConfig::default()
@@ -48,75 +44,78 @@ impl Response {
         if !(100..600).contains(&status) {
             return Err(problem::BAD_RESPONSE);
         }
-        if status == 101 {
-            return Err(problem::UNASKED_UPGRADE);
-        }
+        let version = match parsed.version {
+            Some(0) => Version::Http10,
+            _ => Version::Http11,
+        };
         let headers = &*parsed.headers;
         let connection = Connection::of(headers).map_err(|_| problem::BAD_RESPONSE)?;
-        let is_11 = parsed.version == Some(1);
-        let length = length(headers, method, status)?;
         let mut response = Self {
             status,
-            length,
-            keep_alive: !connection.close && (is_11 || connection.keep_alive),
+            version,
+            length: length(headers, version, method, status)?,
+            keep_alive: !connection.close && (version == Version::Http11 || connection.keep_alive),
+            upgrade: upgrade(headers, status),
             phrase: parsed.reason.unwrap_or_default().as_bytes().to_vec(),
-            kept: Vec::with_capacity(head.len()),
+            kept: Lines::with_capacity(head.len()),
         };
+        // RFC 9110 sections 8.6 and 9.3.6, 9112 section 6.1: these say nothing of a body here,
+        // and could only mislead.
+        let misleads =
+            status < 200 || status == 204 || (method == "CONNECT" && (200..300).contains(&status));
         for header in headers {
-            // RFC 9110 section 8.6: no length in 1xx and 204, where it could only mislead.
-            let misleads = (status < 200 || status == 204)
-                && header.name.eq_ignore_ascii_case("content-length");
-            if !misleads && !connection.removes(header.name) {
-                fields::put(&mut response.kept, header.name, header.value);
+            let name = header.name;
+            let of_no_body =
+                misleads && fields::is_one_of(name, &["content-length", "transfer-encoding"]);
+            let ends_here = name.eq_ignore_ascii_case("upgrade") || connection.removes(name);
+            if !of_no_body && !ends_here {
+                response.kept.put(name, header.value);
             }
         }
         Ok(response)
     }
 
-    /// True for 1xx, which another response follows.
+    /// True for 1xx, which another response follows. 101 is the last of HTTP.
     pub fn is_interim(&self) -> bool {
-        self.status < 200
-    }
-
-    /// The head for a client. With `close`, it learns that the connection ends after it.
-    pub fn render(&self, version: Version, close: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.kept.len() + self.phrase.len() + 80);
-        out.extend_from_slice(format!("HTTP/1.1 {} ", self.status).as_bytes());
-        out.extend_from_slice(&self.phrase);
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.kept);
-        if !self.is_interim() {
-            fields::put(&mut out, "Via", b"1.1 underpass");
-            if close {
-                fields::put(&mut out, "Connection", b"close");
-            } else if version == Version::Http10 {
-                fields::put(&mut out, "Connection", b"keep-alive");
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-        out
+        self.status < 200 && self.status != 101
     }
 }
 
-fn length(headers: &[httparse::Header], method: &str, status: u16) -> Result<Length, Problem> {
-    let has_coding = fields::values(headers, "transfer-encoding")
-        .next()
-        .is_some();
-    let announced = fields::content_length(headers).map_err(|_| problem::BAD_RESPONSE)?;
-    if has_coding && announced.is_some() {
+fn length(
+    headers: &[httparse::Header],
+    version: Version,
+    method: &str,
+    status: u16,
+) -> Result<Length, Problem> {
+    let coding = Coding::of(headers);
+    let announced = body::content_length(headers).map_err(|_| problem::BAD_RESPONSE)?;
+    if coding.is_some() && (announced.is_some() || version == Version::Http10) {
         return Err(problem::BAD_RESPONSE);
     }
-    if method == "HEAD" || status < 200 || matches!(status, 204 | 304) {
-        return Ok(Length::None);
+    if matches!(coding, Some(Coding::Bad | Coding::Unknown)) {
+        return Err(problem::RESPONSE_CODING);
     }
-    if has_coding {
-        return Err(problem::CHUNKED_RESPONSE);
-    }
-    Ok(match announced {
-        Some(0) => Length::None,
-        Some(bytes) => Length::Exact(bytes),
-        None => Length::UntilClose,
+    let bodyless = method == "HEAD"
+        || status < 200
+        || matches!(status, 204 | 304)
+        || (method == "CONNECT" && (200..300).contains(&status));
+    Ok(match (coding, announced) {
+        _ if bodyless => Length::None,
+        (Some(_), _) => Length::Chunked,
+        (None, Some(0)) => Length::None,
+        (None, Some(bytes)) => Length::Exact(bytes),
+        (None, None) => Length::UntilClose,
     })
+}
+
+fn upgrade(headers: &[httparse::Header], status: u16) -> Vec<String> {
+    if !matches!(status, 101 | 426) {
+        return Vec::new();
+    }
+    fields::values(headers, "upgrade")
+        .flat_map(line::list)
+        .map(|protocol| String::from_utf8_lossy(protocol).into_owned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -153,6 +152,26 @@ mod tests {
             ),
             (
                 "GET",
+                "HTTP/1.1 200 OK\r\ntransfer-ENCODING: Chunked\r\n\r\n",
+                Length::Chunked,
+            ),
+            (
+                "CONNECT",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Length::None,
+            ),
+            (
+                "CONNECT",
+                "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Length::Chunked,
+            ),
+            (
+                "GET",
+                "HTTP/1.1 101 Switch\r\nUpgrade: x\r\nContent-Length: 5\r\n\r\n",
+                Length::None,
+            ),
+            (
+                "GET",
                 "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n",
                 Length::None,
             ),
@@ -171,20 +190,31 @@ mod tests {
     fn what_cannot_be_relayed() {
         for (head, problem) in [
             (
-                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                problem::CHUNKED_RESPONSE,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                problem::RESPONSE_CODING,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                problem::RESPONSE_CODING,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n gzip\r\n\r\n",
+                problem::RESPONSE_CODING,
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                problem::BAD_RESPONSE,
             ),
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
                 problem::BAD_RESPONSE,
             ),
-            ("HTTP/1.1 101 Switch\r\n\r\n", problem::UNASKED_UPGRADE),
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
                 problem::BAD_RESPONSE,
             ),
             (
-                "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+                "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
                 problem::BAD_RESPONSE,
             ),
             ("HTTP/1.1 200 OK\nA: b\n\n", problem::BAD_RESPONSE),
@@ -195,25 +225,6 @@ mod tests {
         ] {
             assert_eq!(parse(head, "GET").err(), Some(problem), "{head}");
         }
-    }
-
-    #[test]
-    fn rewriting_keeps_order_and_case_and_drops_the_hop() {
-        let head = "HTTP/1.0 200 Fine\r\nX-b : 1\r\nConnection: x-hop, Content-Length\r\n\
-                    X-Hop: 1\r\nKeep-Alive: 5\r\ncontent-LENGTH: 3\r\n\r\n";
-        let response = parse(head, "GET").unwrap();
-        assert!(!response.keep_alive);
-        let kept = "HTTP/1.1 200 Fine\r\nX-b: 1\r\ncontent-LENGTH: 3\r\nVia: 1.1 underpass\r\n";
-        let render = |version, close| String::from_utf8(response.render(version, close)).unwrap();
-        assert_eq!(render(Version::Http11, false), format!("{kept}\r\n"));
-        assert_eq!(
-            render(Version::Http11, true),
-            format!("{kept}Connection: close\r\n\r\n")
-        );
-        assert_eq!(
-            render(Version::Http10, false),
-            format!("{kept}Connection: keep-alive\r\n\r\n")
-        );
     }
 
     #[test]

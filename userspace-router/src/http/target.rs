@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The request target and the Host field (RFC 9112 sections 3.2 and 9110 section 7.2).
 //!
-//! Invariant: what comes out is origin-form or `*`, and a host that is safe to send on.
+//! Invariant: what comes out is origin-form, `*`, or with CONNECT an authority, and a host
+//! that is safe to send on.
 
 use super::problem::{self, Problem};
 
 /// A checked target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Path and query as sent on, or `*`.
+    /// Path and query as sent on, `*`, or the authority of a CONNECT.
     pub path: String,
-    /// Host and port of an absolute-form target; it replaces the Host field.
+    /// Host and port that the target names; they replace the Host field.
     pub authority: Option<String>,
 }
 
@@ -22,6 +23,16 @@ impl Target {
             .all(|b| (0x21..0x7f).contains(&b) && b != b'#')
         {
             return Err(problem::BAD_TARGET);
+        }
+        if method == "CONNECT" {
+            let port = host(target).ok().and_then(|()| port(target));
+            // An empty port is no port (RFC 9110 section 9.3.6).
+            port.filter(|port| !port.is_empty())
+                .ok_or(problem::BAD_AUTHORITY)?;
+            return Ok(Self {
+                path: target.to_owned(),
+                authority: Some(target.to_owned()),
+            });
         }
         if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
             return Ok(Self {
@@ -51,8 +62,14 @@ impl Target {
     }
 }
 
+/// The longest host: a name of 255 bytes, and a port.
+const HOST_MAX: usize = 261;
+
 /// Checks `host [ ":" port ]`. User information is refused: it is a disguise.
 pub fn host(value: &str) -> Result<(), Problem> {
+    if value.len() > HOST_MAX {
+        return Err(problem::BAD_HOST);
+    }
     let (name, port) = match value.strip_prefix('[') {
         Some(rest) => {
             let (address, after) = rest.split_once(']').ok_or(problem::BAD_HOST)?;
@@ -93,6 +110,11 @@ pub fn without_port(value: &str) -> &str {
     }
 }
 
+/// The port of a host that was checked.
+fn port(value: &str) -> Option<&str> {
+    value.get(without_port(value).len()..)?.strip_prefix(':')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +131,25 @@ mod tests {
         assert_eq!(parse("GET", "http://a"), fine("/", "a"));
         assert_eq!(parse("GET", "http://a?q"), fine("/?q", "a"));
         assert_eq!(parse("OPTIONS", "http://a"), fine("*", "a"));
+        assert_eq!(parse("CONNECT", "a:1"), fine("a:1", "a:1"));
+        assert_eq!(parse("CONNECT", "[::1]:1"), fine("[::1]:1", "[::1]:1"));
+        for target in [
+            "a",
+            "a:",
+            ":1",
+            "[::1]",
+            "/",
+            "*",
+            "http://a:1/",
+            "u@a:1",
+            "a:1/",
+        ] {
+            assert_eq!(
+                parse("CONNECT", target),
+                Err(problem::BAD_AUTHORITY),
+                "{target}"
+            );
+        }
         for target in ["*", "a/b", "https://a/", "/a#b", "/\u{e9}", "http:/a", ""] {
             assert_eq!(parse("GET", target), Err(problem::BAD_TARGET), "{target}");
         }

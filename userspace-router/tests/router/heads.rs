@@ -14,7 +14,8 @@ fn bad_heads_get_their_status_and_reason() {
     for (request, code, reason) in [
         ("GET / HTTP/1.1\r\n\r\n", 400, "no-host"),
         ("GET / HTTP/1.1\nHost: a\n\n", 400, "bare-lf"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411, "chunked-not-supported"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "unknown-transfer-coding"),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 501, "method-not-served"),
         ("P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "length-and-coding"),
         ("P / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400, "many-content-lengths"),
         ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "unknown-version"),
@@ -44,7 +45,7 @@ fn what_is_forwarded() {
     let router = Router::start(&[backend], "", "");
     let mut client = router.connect();
     client.send(
-        "GET http://other:1/x?y HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+        "GET http://other:1/x?y HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\
          Connection: upgrade, x-mine\r\nX-Mine: 1\r\nx-CASE: 2\r\n\r\n",
     );
     let head = client.head();
@@ -52,7 +53,8 @@ fn what_is_forwarded() {
     assert_eq!(
         String::from_utf8(seen).expect("text"),
         "GET /x?y HTTP/1.1\r\nHost: other:1\r\nx-CASE: 2\r\n\
-         X-Forwarded-For: 127.0.0.1\r\nVia: 1.1 underpass\r\n\r\n"
+         X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n\
+         X-Forwarded-Host: other:1\r\nVia: 1.1 underpass\r\n\r\n"
     );
     assert_eq!(field(&head, "Via"), Some("1.1 underpass"));
 }

@@ -37,6 +37,7 @@ impl Router {
         let engine = std::env::var("UNDERPASS_ENGINE").unwrap_or_else(|_| "user".to_owned());
         // On a busy machine a second is nothing: only tests about time have short limits.
         let limits = with(&with(limits, "ask-ms", 60_000), "connect-ms", 60_000);
+        let limits = with(&limits, "asking-ms", 240_000);
         let backends: Vec<_> = backends.iter().map(|b| format!("\"{b}\"")).collect();
         let text = format!(
             "engine = \"{engine}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How a forward ended, and what follows from it.
+//!
+//! Invariant: a body that is not whole never looks whole to whoever gets it: the engine has
+//! reset the target, and what is left to do here is to say why to whoever can still hear it.
+
+use std::time::Instant;
+
+use underpass_proto::{Done, ForwardResult};
+
+use super::{Download, Exchange, Upload};
+use crate::http::problem::{self, Problem};
+
+impl Exchange {
+    /// A forward of the client's body ended.
+    pub fn front_done(&mut self, done: &Done, now: Instant) {
+        self.taken = self.taken.max(done.taken);
+        self.record.up = self.taken;
+        if self.over || self.upload != Upload::Moving {
+            return;
+        }
+        if self.tunnel {
+            return self.tunnel_done(true, done.result, now);
+        }
+        match done.result {
+            ForwardResult::Complete => self.upload = Upload::Done,
+            ForwardResult::TargetError | ForwardResult::Cancelled => self.upload = Upload::Parked,
+            ForwardResult::SourceError => return self.client_gone(now),
+            ForwardResult::Truncated => {
+                return self.upload_failed(problem::REQUEST_TRUNCATED, now);
+            }
+            ForwardResult::Malformed => return self.upload_failed(problem::BAD_CHUNK, now),
+            ForwardResult::SourceStalled => {
+                return self.upload_failed(problem::REQUEST_STALLED, now);
+            }
+            ForwardResult::TargetStalled => {
+                return self.upload_failed(problem::BACKEND_STALLED, now);
+            }
+        }
+        if let Some((generation, response)) = self.declined.take() {
+            return self.decline_or_relay(generation, response, now);
+        }
+        if let Some(problem) = self.failed.take() {
+            return self.fail(problem, now);
+        }
+        if self.download == Download::Awaiting {
+            // Also after a write error: the response that explains it may be on its way.
+            self.deadline = Some(now + self.limits.response);
+            if self.back.as_ref().is_some_and(|back| back.closed) {
+                return self.fail(problem::BACKEND_BROKE, now);
+            }
+        }
+        self.finish_if_done(now);
+    }
+
+    /// The body will not be whole, and the back-end was reset.
+    fn upload_failed(&mut self, problem: Problem, now: Instant) {
+        self.upload = Upload::Parked;
+        match self.download {
+            Download::Awaiting => self.answer(problem, now),
+            Download::Moving => self.break_off(problem.name, now),
+            Download::Done => {
+                // The client has its response; it is left the time to read it.
+                self.record.reason = problem.name;
+                self.finish_if_done(now);
+            }
+        }
+    }
+
+    /// A forward of the response's body ended.
+    pub fn back_done(&mut self, done: &Done, now: Instant) {
+        self.record.down = done.taken;
+        if self.over || self.download != Download::Moving {
+            return;
+        }
+        if self.tunnel {
+            return self.tunnel_done(false, done.result, now);
+        }
+        // Wherever the body is not whole, the engine has reset the client.
+        match done.result {
+            ForwardResult::Complete => {
+                self.download = Download::Done;
+                self.finish_if_done(now);
+            }
+            ForwardResult::TargetError => self.client_gone(now),
+            ForwardResult::Truncated | ForwardResult::SourceError | ForwardResult::Cancelled => {
+                self.break_off("response-truncated", now);
+            }
+            ForwardResult::Malformed => self.break_off("bad-response-chunk", now),
+            ForwardResult::SourceStalled => self.break_off("response-stalled", now),
+            ForwardResult::TargetStalled => self.break_off("client-stalled", now),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What leaves: heads written for the next hop, as a route wants them.
+//!
+//! Invariants: the order of fields and the case of their names are kept, and what is added
+//! stands behind them; no rule of a route can touch what frames or routes a message, which
+//! `Edit` refuses; fields of this hop (Connection, TE, Upgrade, Expect) are only ever ours.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::body::Length;
+use super::fields::{self, Lines};
+use super::forwarded::{Forwarded, Style};
+use super::{line, Request, Response, Version};
+use crate::address::Address;
+
+/// How heads of a route are rewritten, and what is let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// This hop's name in Via (RFC 9110 section 7.6.3).
+    pub via: String,
+    /// What back-ends are told about the client.
+    pub forwarded: Forwarded,
+    /// What becomes of Host.
+    pub host: Host,
+    /// Protocols that may be switched to, in lower case.
+    pub upgrade: Vec<String>,
+    /// Trailer fields that are passed on, in lower case, separated by single commas.
+    pub trailers: String,
+    /// For requests.
+    pub request: Edit,
+    /// For final responses of back-ends.
+    pub response: Edit,
+}
+
+impl Default for Rewrite {
+    fn default() -> Self {
+        Self {
+            via: "underpass".to_owned(),
+            forwarded: Forwarded {
+                style: Style::XForwarded,
+                trust: Vec::new(),
+            },
+            host: Host::Client,
+            upgrade: vec!["websocket".to_owned()],
+            trailers: String::new(),
+            request: Edit::default(),
+            response: Edit::default(),
+        }
+    }
+}
+
+/// The Host that back-ends get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// The client's.
+    Client,
+    /// The back-end's address.
+    Backend,
+    /// Always this one.
+    Fixed(String),
+}
+
+/// Fields taken out, then fields put in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    remove: Vec<String>,
+    add: Lines,
+}
+
+/// Fields that frame, route or belong to one connection: not for a route to edit.
+const NOT_EDITABLE: [&str; 13] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "proxy-status",
+];
+
+/// Why a rule of a route is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadEdit {
+    /// A name is no token.
+    Name,
+    /// A value has a control character, or begins or ends with a space.
+    Value,
+    /// The field frames or routes the message, or belongs to one connection.
+    NotEditable,
+}
+
+impl Edit {
+    /// Takes out every field of this name that a peer sent.
+    ///
+    /// # Errors
+    /// If it may not be.
+    pub fn remove(&mut self, name: &str) -> Result<(), BadEdit> {
+        check(name)?;
+        self.remove.push(name.to_ascii_lowercase());
+        Ok(())
+    }
+
+    /// Puts a field in.
+    ///
+    /// # Errors
+    /// If it may not be.
+    pub fn add(&mut self, name: &str, value: &str) -> Result<(), BadEdit> {
+        check(name)?;
+        let plain = |b: u8| b == b'\t' || (b >= b' ' && b != 0x7f);
+        if value.trim() != value || !value.bytes().all(plain) {
+            return Err(BadEdit::Value);
+        }
+        self.add.put(name, value.as_bytes());
+        Ok(())
+    }
+
+    /// Bytes that it adds to a head.
+    pub fn added(&self) -> usize {
+        self.add.len()
+    }
+
+    fn removes(&self, name: &str) -> bool {
+        self.remove
+            .iter()
+            .any(|other| other.eq_ignore_ascii_case(name))
+    }
+}
+
+fn check(name: &str) -> Result<(), BadEdit> {
+    if !fields::is_token(name.as_bytes()) {
+        return Err(BadEdit::Name);
+    }
+    if fields::is_one_of(name, &NOT_EDITABLE) {
+        return Err(BadEdit::NotEditable);
+    }
+    Ok(())
+}
+
+/// Between whom a request passes.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// The address that the client connected to: the Host of a request without one.
+    pub local: SocketAddr,
+    /// The back-end that gets it.
+    pub backend: &'a Address,
+}
+
+impl Rewrite {
+    /// The protocols that this request may switch to here.
+    pub fn upgrades<'r>(&'r self, request: &'r Request) -> impl Iterator<Item = &'r str> {
+        let allowed = |offer: &&String| self.upgrade.iter().any(|p| p.eq_ignore_ascii_case(offer));
+        request.upgrade.iter().filter(allowed).map(String::as_str)
+    }
+
+    /// How often a request came through here, as far as Via tells.
+    pub fn times_seen(&self, request: &Request) -> usize {
+        let is_here = |element: &&[u8]| {
+            let mut words = element.split(|b| b.is_ascii_whitespace());
+            words
+                .nth(1)
+                .is_some_and(|name| name.eq_ignore_ascii_case(self.via.as_bytes()))
+        };
+        let passed = request.kept.values("via").flat_map(line::list);
+        passed.filter(is_here).count()
+    }
+
+    /// The names of a Trailer field that are passed on.
+    fn trailer(&self, value: &[u8]) -> Vec<u8> {
+        let allowed = |name: &&[u8]| {
+            let mut names = self.trailers.split(',');
+            names.any(|other| other.as_bytes().eq_ignore_ascii_case(name))
+        };
+        let names: Vec<_> = line::list(value).filter(allowed).collect();
+        names.join(&b", "[..])
+    }
+
+    fn via(&self, version: Version) -> String {
+        let version = match version {
+            Version::Http10 => "1.0",
+            Version::Http11 => "1.1",
+        };
+        format!("{version} {}", self.via)
+    }
+}
+
+impl Request {
+    /// The head for a back-end; with `ask`, it has to say whether it takes the body.
+    pub fn render(&self, hop: &Hop, rewrite: &Rewrite, ask: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.kept.len() + self.path.len() + 320);
+        for part in [&self.method, " ", &self.path] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        // Always 1.1: whatever the client speaks, this hop speaks 1.1.
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let host = match &rewrite.host {
+            Host::Client if self.host.is_empty() => hop.local.to_string(),
+            Host::Client => self.host.clone(),
+            Host::Fixed(host) => host.clone(),
+            Host::Backend => match hop.backend {
+                Address::Tcp(address) => address.to_string(),
+                // A path is no host.
+                Address::Unix(_) => "localhost".to_owned(),
+            },
+        };
+        let mut has_host = false;
+        for (name, value) in self.kept.iter() {
+            if name.eq_ignore_ascii_case("host") {
+                has_host = true;
+                fields::put(&mut out, name, host.as_bytes());
+            } else if name.eq_ignore_ascii_case("trailer") {
+                let names = rewrite.trailer(value);
+                if self.length == Length::Chunked && !names.is_empty() {
+                    fields::put(&mut out, name, &names);
+                }
+            } else if name.eq_ignore_ascii_case("max-forwards") {
+                match self.max_forwards {
+                    Some(hops) => {
+                        let left = hops.saturating_sub(1).to_string();
+                        fields::put(&mut out, name, left.as_bytes());
+                    }
+                    None => fields::put(&mut out, name, value),
+                }
+            } else if rewrite.forwarded.passes(name, hop.client) && !rewrite.request.removes(name) {
+                fields::put(&mut out, name, value);
+            }
+        }
+        if !has_host {
+            fields::put(&mut out, "Host", host.as_bytes());
+        }
+        let (kept, client) = (&self.kept, hop.client);
+        rewrite.forwarded.write(&mut out, kept, &self.host, client);
+        fields::put(&mut out, "Via", rewrite.via(self.version).as_bytes());
+        self.hop_by_hop(&mut out, rewrite);
+        if ask {
+            fields::put(&mut out, "Expect", b"100-continue");
+        }
+        out.extend_from_slice(rewrite.request.add.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+
+    /// Upgrade and TE have to be named in Connection (RFC 9110 sections 7.8 and 10.1.4).
+    fn hop_by_hop(&self, out: &mut Vec<u8>, rewrite: &Rewrite) {
+        let protocols: Vec<_> = rewrite.upgrades(self).collect();
+        let te = self.te_trailers && !rewrite.trailers.is_empty();
+        let options: Option<&[u8]> = match (te, protocols.is_empty()) {
+            (true, true) => Some(b"TE"),
+            (true, false) => Some(b"upgrade, TE"),
+            (false, false) => Some(b"upgrade"),
+            (false, true) => None,
+        };
+        if let Some(options) = options {
+            fields::put(out, "Connection", options);
+        }
+        if !protocols.is_empty() {
+            fields::put(out, "Upgrade", protocols.join(", ").as_bytes());
+        }
+        if te {
+            fields::put(out, "TE", b"trailers");
+        }
+    }
+
+    /// The head as TRACE shows it: without what a script must not learn (RFC 9110 section
+    /// 9.3.8).
+    pub fn reflected(&self) -> Vec<u8> {
+        const SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+        let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
+        for (name, value) in self.kept.iter() {
+            if !fields::is_one_of(name, &SECRET) {
+                fields::put(&mut out, name, value);
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+}
+
+/// To whom a response goes, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward {
+    /// What the client speaks.
+    pub version: Version,
+    /// The connection ends after it.
+    pub close: bool,
+    /// How the body leaves.
+    pub leaves: Length,
+}
+
+impl Response {
+    /// The head for a client.
+    pub fn render(&self, onward: Onward, rewrite: &Rewrite) -> Vec<u8> {
+        let Onward {
+            version,
+            close,
+            leaves,
+        } = onward;
+        let mut out = Vec::with_capacity(self.kept.len() + self.phrase.len() + 160);
+        out.extend_from_slice(format!("HTTP/1.1 {} ", self.status).as_bytes());
+        out.extend_from_slice(&self.phrase);
+        out.extend_from_slice(b"\r\n");
+        let may_code = match leaves {
+            Length::Chunked => true,
+            // To HEAD, and 304: what would be, had there been a body.
+            Length::None => version == Version::Http11,
+            Length::Exact(_) | Length::UntilClose => false,
+        };
+        let mut coded = false;
+        for (name, value) in self.kept.iter() {
+            if name.eq_ignore_ascii_case("transfer-encoding") {
+                if may_code {
+                    coded = true;
+                    fields::put(&mut out, name, value);
+                }
+            } else if name.eq_ignore_ascii_case("trailer") {
+                let names = rewrite.trailer(value);
+                if leaves == Length::Chunked && !names.is_empty() {
+                    fields::put(&mut out, name, &names);
+                }
+            } else if !rewrite.response.removes(name) {
+                fields::put(&mut out, name, value);
+            }
+        }
+        if leaves == Length::Chunked && !coded {
+            fields::put(&mut out, "Transfer-Encoding", b"chunked");
+        }
+        if !self.is_interim() {
+            fields::put(&mut out, "Via", rewrite.via(self.version).as_bytes());
+            self.connection(&mut out, version, close);
+            out.extend_from_slice(rewrite.response.add.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+
+    fn connection(&self, out: &mut Vec<u8>, version: Version, close: bool) {
+        let options: Option<&[u8]> = match (self.upgrade.is_empty(), close) {
+            (false, _) if self.status == 101 => Some(b"upgrade"),
+            (false, false) => Some(b"upgrade"),
+            (false, true) => Some(b"upgrade, close"),
+            (true, true) => Some(b"close"),
+            (true, false) if version == Version::Http10 => Some(b"keep-alive"),
+            (true, false) => None,
+        };
+        if let Some(options) = options {
+            fields::put(out, "Connection", options);
+        }
+        if !self.upgrade.is_empty() {
+            fields::put(out, "Upgrade", self.upgrade.join(", ").as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "rewrite_tests.rs"]
+mod tests;
