@@ -1,34 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a router may command, and what is refused with which errno.
 //!
-//! Invariant: everything is checked before anything is changed.
+//! Invariant: everything is checked before anything is changed. The order of the checks is
+//! the kernel's: attributes, the source, the target.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-use underpass_framing::{Ending, Framing, Refusal};
+use underpass_framing::{Ending, Refusal};
+use underpass_proto::gen::DATA_MAX;
 use underpass_proto::Command;
 
+use super::moving::Move;
 use super::queue::{Closing, EPIPE};
 use super::table::Table;
+use super::terms::Terms;
 
-const ENOENT: i32 = 2;
+pub const ENOENT: i32 = 2;
 const EBUSY: i32 = 16;
-const EINVAL: i32 = 22;
+pub const EINVAL: i32 = 22;
+pub const ERANGE: i32 = 34;
+const ENOTEMPTY: i32 = 39;
 const EBADE: i32 = 52;
 const ENODATA: i32 = 61;
 const EMSGSIZE: i32 = 90;
 const EOPNOTSUPP: i32 = 95;
 const ESTALE: i32 = 116;
 
-type Outcome = Result<(), (i32, &'static str)>;
+/// The longest drain, an hour.
+const DRAIN_MS_MAX: u32 = 3_600_000;
+
+pub type Outcome = Result<(), (i32, &'static str)>;
 
 impl Table {
     /// Does a command about queues.
     pub fn command(&mut self, command: Command) -> Outcome {
         match command {
-            Command::Send { id, data, .. } => {
-                self.check_writer(id, data.len())?;
+            Command::Send { id, data, if_quiet } => {
+                check_data(&data)?;
+                self.check_there(id)?;
+                self.check_writer(id, data.len(), if_quiet)?;
                 self.send(id, &data)
             }
             Command::Forward {
@@ -36,15 +47,18 @@ impl Table {
                 generation,
                 to,
                 body,
-            } => self.forward(id, generation, to, body.framing, &[]),
+            } => self.forward(id, generation, to, Terms::new(body)?, &[], false),
             Command::Route {
                 id,
                 generation,
                 to,
                 body,
                 data,
-                ..
-            } => self.forward(id, generation, Some(to), body.framing, &data),
+                if_quiet,
+            } => {
+                check_data(&data)?;
+                self.forward(id, generation, Some(to), Terms::new(body)?, &data, if_quiet)
+            }
             Command::Cancel { id, generation } => {
                 self.check_there(id)?;
                 let queue = self.queues.get(&id);
@@ -71,7 +85,11 @@ impl Table {
                 limit_bytes,
                 limit_ms,
             } => {
-                let time = Duration::from_millis(limit_ms.unwrap_or(5_000).into());
+                let ms = limit_ms.unwrap_or(5_000);
+                if ms > DRAIN_MS_MAX {
+                    return Err((ERANGE, "`limit-ms` is 3600000 at the most"));
+                }
+                let time = Duration::from_millis(ms.into());
                 let closing = Closing::Drain {
                     bytes: limit_bytes.unwrap_or(1 << 20),
                     until: Instant::now() + time,
@@ -90,13 +108,17 @@ impl Table {
         }
     }
 
-    fn check_writer(&self, id: u32, bytes: usize) -> Outcome {
-        self.check_there(id)?;
-        let Some(queue) = self.queues.get(&id) else {
+    fn check_writer(&mut self, id: u32, bytes: usize, if_quiet: bool) -> Outcome {
+        let Some(queue) = self.queues.get_mut(&id) else {
             return Err((ENOENT, "no such queue"));
         };
         if queue.source.is_some() {
             return Err((EBUSY, "a forward into this queue runs"));
+        }
+        if if_quiet && !queue.is_quiet() {
+            // What was found there is its task's business.
+            queue.wake.notify_one();
+            return Err((ENOTEMPTY, "the target has received something already"));
         }
         queue.can_send(bytes)
     }
@@ -115,37 +137,43 @@ impl Table {
         id: u32,
         generation: u32,
         to: Option<u32>,
-        framing: underpass_proto::Framing,
+        terms: Terms,
         data: &[u8],
+        if_quiet: bool,
     ) -> Outcome {
-        let framing = match framing {
-            underpass_proto::Framing::None => Framing::None,
-            underpass_proto::Framing::Length(bytes) => Framing::Length(bytes),
-            underpass_proto::Framing::UntilClose => Framing::UntilClose,
-            underpass_proto::Framing::Chunked | underpass_proto::Framing::Tunnel => {
-                return Err((EOPNOTSUPP, "this framing is not known yet"));
-            }
-        };
         self.check_there(id)?;
+        if let Some(to) = to {
+            self.check_there(to)?;
+        }
         if to == Some(id) {
             return Err((EINVAL, "a queue cannot be its own target"));
         }
+        let Some(queue) = self.queues.get(&id) else {
+            return Err((ENOENT, "no such queue"));
+        };
+        let discard = to.is_none();
+        let framing = terms.framing;
+        queue
+            .receiver
+            .check(generation, framing, discard)
+            .map_err(errno)?;
+        if queue.stream.is_none() {
+            return Err((EPIPE, "the connection was reset"));
+        }
         if let Some(to) = to {
-            self.check_writer(to, data.len())?;
+            self.check_writer(to, data.len(), if_quiet)?;
         }
         let Some(queue) = self.queues.get_mut(&id) else {
             return Err((ENOENT, "no such queue"));
         };
-        if queue.stream.is_none() {
-            return Err((EPIPE, "the connection was reset"));
-        }
         let answer = queue
             .receiver
-            .answer(generation, framing, to.is_none())
+            .answer(generation, framing, discard)
             .map_err(errno)?;
         queue.consume(answer.drop_head as usize);
         queue.answered = generation;
-        queue.target = to.filter(|_| answer.moving);
+        queue.moving = answer.moving.then(|| Move::new(terms, to));
+        queue.moved_at = Instant::now();
         queue.wake.notify_one();
         if !answer.moving {
             self.look_ahead(id);
@@ -180,6 +208,13 @@ impl Table {
             queue.wake.notify_one();
         }
         Ok(())
+    }
+}
+
+fn check_data(data: &[u8]) -> Outcome {
+    match data.len() <= DATA_MAX as usize {
+        true => Ok(()),
+        false => Err((ERANGE, "`data` is too long for one command")),
     }
 }
 

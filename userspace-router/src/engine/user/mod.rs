@@ -3,13 +3,23 @@
 //!
 //! It keeps to `docs/netlink.md` and uses the module's own `framing`, needs no privilege
 //! and no module, and is what the other engine is measured against and compared with.
+//!
+//! Known difference: it does not refuse urgent data, which plain sockets put in line.
 
 mod command;
+mod input;
+mod moving;
+mod pump;
 mod queue;
+mod staging;
+mod stream;
 mod table;
+mod tell;
+mod terms;
 
 use std::io;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,13 +27,20 @@ use tokio::io::Interest;
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::{sleep_until, Instant};
 use underpass_framing::Side;
+use underpass_proto::gen::HEAD_LIMIT_MAX;
 use underpass_proto::Command;
 
 use super::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
-use table::{Table, Wait};
+use command::{ENOENT, ERANGE};
+use stream::Stream;
+use table::Table;
 
-const EPROTONOSUPPORT: i32 = 93;
+/// The smallest head limit; the largest is the spec's constant.
+const HEAD_LIMIT_MIN: u32 = 64;
+const HEAD_LIMITS: &str = "`head-limit` is from 64 to 65000";
+
 /// How long accepting pauses when descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -87,10 +104,13 @@ impl Engine for UserEngine {
         let socket = socket
             .set_nonblocking(true)
             .and_then(|()| tokio::net::TcpListener::from_std(socket));
+        if !limits(terms.head_limit) {
+            return self.refuse(token, "listener-add", ERANGE, HEAD_LIMITS.to_owned());
+        }
         match socket {
             Ok(socket) => {
                 let id = self.shared.lock().next_id();
-                let task = tokio::spawn(accept(self.shared.clone(), socket, id, terms.head_limit));
+                let task = tokio::spawn(accept(self.shared.clone(), socket, id, terms));
                 self.listeners.push((id, task));
                 self.added(token, id);
             }
@@ -99,20 +119,16 @@ impl Engine for UserEngine {
     }
 
     fn adopt(&mut self, socket: Socket, side: underpass_proto::Side, limit: u32, token: Token) {
-        let Socket::Tcp(socket) = socket else {
-            let text = "Unix sockets are not carried yet";
-            return self.refuse(token, "queue-add", EPROTONOSUPPORT, text.to_owned());
-        };
+        if !limits(limit) {
+            return self.refuse(token, "queue-add", ERANGE, HEAD_LIMITS.to_owned());
+        }
         let side = match side {
             underpass_proto::Side::Front => Side::Front,
             underpass_proto::Side::Back => Side::Back,
         };
-        let socket = socket
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::TcpStream::from_std(socket));
-        match socket {
-            Ok(socket) => {
-                let id = take_in(&self.shared, socket, side, limit, None);
+        match Stream::new(socket) {
+            Ok(stream) => {
+                let id = take_in(&self.shared, stream, side, limit, None);
                 self.added(token, id);
             }
             Err(error) => self.refuse_io(token, "queue-add", &error),
@@ -120,16 +136,18 @@ impl Engine for UserEngine {
     }
 
     fn submit(&mut self, command: Command, token: Token) {
+        let name = command.name();
         if let Command::ListenerDel { id } = command {
-            self.listeners.retain(|(listener, task)| {
-                if *listener == id {
-                    task.abort();
-                }
-                *listener != id
-            });
+            let at = self
+                .listeners
+                .iter()
+                .position(|(listener, _)| *listener == id);
+            match at {
+                Some(at) => self.listeners.swap_remove(at).1.abort(),
+                None => self.refuse(token, name, ENOENT, "no such listener".to_owned()),
+            }
             return;
         }
-        let name = command.name();
         let outcome = self.shared.lock().command(command);
         if let Err((errno, text)) = outcome {
             self.refuse(token, name, errno, text.to_owned());
@@ -160,15 +178,19 @@ impl Drop for UserEngine {
     }
 }
 
+fn limits(head: u32) -> bool {
+    (HEAD_LIMIT_MIN..=HEAD_LIMIT_MAX).contains(&head)
+}
+
 fn take_in(
     shared: &Arc<Shared>,
-    stream: tokio::net::TcpStream,
+    stream: Stream,
     side: Side,
     head_limit: u32,
-    listener: Option<u32>,
+    from: Option<(u32, bool)>,
 ) -> u32 {
     let mut table = shared.lock();
-    let id = table.add(stream, side, head_limit, listener);
+    let id = table.add(stream, side, head_limit, from);
     let wake = table.queues.get(&id).map(|queue| queue.wake.clone());
     drop(table);
     if let Some(wake) = wake {
@@ -177,11 +199,13 @@ fn take_in(
     id
 }
 
-async fn accept(shared: Arc<Shared>, socket: tokio::net::TcpListener, id: u32, head_limit: u32) {
+async fn accept(shared: Arc<Shared>, socket: tokio::net::TcpListener, id: u32, terms: Listen) {
+    let from = Some((id, terms.proxy_protocol));
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
-                take_in(&shared, stream, Side::Front, head_limit, Some(id));
+                let stream = Stream::Tcp(stream);
+                take_in(&shared, stream, Side::Front, terms.head_limit, from);
             }
             // A connection that died in the queue; or no descriptors: wait for some.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -192,40 +216,33 @@ async fn accept(shared: Arc<Shared>, socket: tokio::net::TcpListener, id: u32, h
 
 /// The task of one queue: steps, and waits for what the step wants.
 async fn drive(shared: Arc<Shared>, id: u32, wake: Arc<Notify>) {
+    // One timer for the task's life. It may ring early, when what it was set for has moved on.
+    let mut timer = pin!(sleep_until(Instant::now()));
+    let mut set = None;
     loop {
         let step = shared.lock().step(id);
         let Some(wait) = step else {
-            // Reset, but the router has not ended it yet: nothing to do for it here.
+            // Gone; or reset, and the router has not ended it yet: nothing to do for it here.
             return;
         };
-        wait_for(wait, &wake).await;
-    }
-}
-
-async fn wait_for(wait: Wait, wake: &Notify) {
-    let Wait {
-        stream,
-        read,
-        write,
-        error,
-        until,
-        again,
-    } = wait;
-    if again {
-        return tokio::task::yield_now().await;
-    }
-    let deadline = async {
-        match until {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None => std::future::pending().await,
+        if let Some(until) = wait.until {
+            if set.is_none_or(|set| until < set) {
+                timer.as_mut().reset(until);
+                set = Some(until);
+            }
         }
-    };
-    // Which of them it was is seen by trying; an error here is met again there.
-    tokio::select! {
-        () = wake.notified() => {}
-        _ = stream.readable(), if read => {}
-        _ = stream.writable(), if write => {}
-        _ = stream.ready(Interest::ERROR), if error => {}
-        () = deadline => {}
+        if wait.again {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let stream = &wait.stream;
+        // Which of them it was is seen by trying; an error here is met again there.
+        tokio::select! {
+            () = wake.notified() => {}
+            _ = stream.ready(Interest::READABLE), if wait.read => {}
+            _ = stream.ready(Interest::WRITABLE), if wait.write => {}
+            _ = stream.ready(Interest::ERROR), if wait.error => {}
+            () = timer.as_mut(), if set.is_some() => set = None,
+        }
     }
 }

@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One connection: what was received and not used yet, and what waits to be sent.
 //!
-//! Invariants: `input` holds at most the head limit or `CHUNK`, `output` at most
-//! `SEND_LIMIT` bytes; body bytes count as taken when the target's socket took them, not
-//! when they were read. It must not know about other queues.
+//! Invariants: `output` holds at most `SEND_LIMIT` bytes; a body moves from here exactly
+//! while there is a `moving`. It must not know about other queues.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use underpass_framing::{Receiver, Side, State};
+use underpass_framing::{Malformed, Receiver, State};
 use underpass_proto::gen::SEND_LIMIT;
 
-/// Bytes that are read at once while a body moves.
-const CHUNK: usize = 64 * 1024;
+use super::input::Input;
+use super::moving::Move;
+use super::stream::Stream;
 
 pub const EPIPE: i32 = 32;
 pub const ENOBUFS: i32 = 105;
+pub const ECONNABORTED: u32 = 103;
 pub const ECONNRESET: u32 = 104;
 
 /// How a queue is being closed.
@@ -38,7 +36,7 @@ pub enum Closing {
 #[derive(Debug)]
 pub struct Queue {
     /// None once it was reset.
-    pub stream: Option<Arc<TcpStream>>,
+    pub stream: Option<Arc<Stream>>,
     /// Wakes the queue's task.
     pub wake: Arc<Notify>,
     pub receiver: Receiver,
@@ -46,9 +44,7 @@ pub struct Queue {
     pub listener: Option<u32>,
     pub peer: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
-    input: Vec<u8>,
-    /// How much of `input` is used up.
-    used: usize,
+    input: Input,
     /// FIN or an error was read.
     pub at_end: bool,
     /// The connection broke with this errno.
@@ -62,8 +58,10 @@ pub struct Queue {
     pub write_broken: bool,
     /// Number of the head that was answered last.
     pub answered: u32,
-    /// Where a body from here goes.
-    pub target: Option<u32>,
+    /// The body that moves from here.
+    pub moving: Option<Move>,
+    /// When its last byte moved, or it began to; also of the last one that moved.
+    pub moved_at: Instant,
     /// From where a body moves into here.
     pub source: Option<u32>,
     /// Body bytes put into here by the last forward.
@@ -74,17 +72,17 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub fn new(stream: TcpStream, side: Side, head_limit: u32, listener: Option<u32>) -> Self {
+    pub fn new(stream: Stream, receiver: Receiver, head_limit: u32, listener: Option<u32>) -> Self {
+        let (peer, local) = stream.addresses();
         Self {
-            peer: stream.peer_addr().ok(),
-            local: stream.local_addr().ok(),
+            peer,
+            local,
             stream: Some(Arc::new(stream)),
             wake: Arc::new(Notify::new()),
-            receiver: Receiver::new(side, head_limit),
+            receiver,
             head_limit: head_limit as usize,
             listener,
-            input: Vec::new(),
-            used: 0,
+            input: Input::default(),
             at_end: false,
             broken: None,
             output: Vec::new(),
@@ -93,7 +91,8 @@ impl Queue {
             fin_sent: false,
             write_broken: false,
             answered: 0,
-            target: None,
+            moving: None,
+            moved_at: Instant::now(),
             source: None,
             sent: 0,
             told_end: false,
@@ -103,22 +102,37 @@ impl Queue {
 
     /// Bytes received and not used.
     pub fn pending(&self) -> &[u8] {
-        self.input.get(self.used..).unwrap_or_default()
+        self.input.pending()
     }
 
     pub fn consume(&mut self, bytes: usize) {
-        self.used = (self.used + bytes).min(self.input.len());
-        if self.used == self.input.len() {
-            self.input.clear();
-            self.used = 0;
-        }
+        self.input.consume(bytes);
     }
 
     /// Looks for the end of a head in what is pending. True once there is one.
     pub fn scan(&mut self) -> bool {
-        let from = self.used + self.receiver.scanned() as usize;
-        self.receiver
-            .scan(self.input.get(from..).unwrap_or_default())
+        let from = self.receiver.scanned() as usize;
+        let bytes = self.input.pending().get(from..).unwrap_or_default();
+        self.receiver.scan(bytes)
+    }
+
+    /// Takes what is pending of the body that moves.
+    pub fn take(&mut self) -> Result<(), Malformed> {
+        match &mut self.moving {
+            Some(moving) => moving.take(&mut self.input, &mut self.receiver),
+            None => Ok(()),
+        }
+    }
+
+    /// After the last byte: true if a FIN ends the body, and something has to be sent for it.
+    pub fn end_by_fin(&mut self) -> bool {
+        let whole = self.broken.is_none() && self.receiver.fin_completes();
+        whole && self.moving.as_mut().is_some_and(Move::end)
+    }
+
+    /// Where the body that moves goes.
+    pub fn target(&self) -> Option<u32> {
+        self.moving.as_ref().and_then(|moving| moving.target)
     }
 
     /// Reads once, `limit` pending bytes at the most. False if there is nothing.
@@ -126,27 +140,41 @@ impl Queue {
         let (Some(stream), false) = (&self.stream, self.at_end) else {
             return false;
         };
-        let have = self.input.len() - self.used;
-        let room = limit.saturating_sub(have).min(CHUNK);
-        if room == 0 {
-            return false;
-        }
-        self.input.drain(..self.used);
-        self.used = 0;
-        self.input.resize(have + room, 0);
-        let outcome = match self.input.get_mut(have..) {
-            Some(space) => stream.try_read(space),
-            None => Ok(0),
-        };
-        let read = *outcome.as_ref().unwrap_or(&0);
-        self.input.truncate(have + read);
-        match outcome {
-            Ok(0) => self.at_end = true,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            Err(error) => self.break_with(&error),
+        match self.input.fill(stream, limit) {
+            None => return false,
+            Some(Ok(0)) => self.at_end = true,
+            Some(Ok(_)) => {}
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Some(Err(error)) => self.break_with(&error),
         }
         true
+    }
+
+    /// True if nothing was received that was not answered: no byte, and no end.
+    pub fn is_quiet(&mut self) -> bool {
+        let collects = matches!(self.receiver.state(), State::Collecting(_));
+        let Some(stream) = self.stream.as_ref().filter(|_| collects && !self.at_end) else {
+            return false;
+        };
+        match stream.peek() {
+            Ok(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.pending().is_empty(),
+            Err(error) => {
+                // It is told once only.
+                self.break_with(&error);
+                false
+            }
+        }
+    }
+
+    /// True if a body may follow what the router sent, all of which is in the socket; else the
+    /// errno for which nothing ever will.
+    pub fn ready(&mut self) -> Result<bool, u32> {
+        let flushed = self.flush();
+        match self.write_broken {
+            true => Err(self.broken.unwrap_or(ECONNRESET)),
+            false => Ok(flushed),
+        }
     }
 
     /// Puts body bytes of a source into the socket. `None` if it takes none now.
@@ -207,24 +235,15 @@ impl Queue {
         self.flushed = 0;
         if self.fin_after && !self.fin_sent {
             self.fin_sent = true;
-            // It fails only where the connection is gone already, which reading will tell.
-            let _gone = SockRef::from(&*stream).shutdown(std::net::Shutdown::Write);
+            stream.send_fin();
         }
         true
     }
 
     /// Asks the socket whether its connection broke while nobody reads from it.
     pub fn notice_error(&mut self) {
-        let Some(stream) = self.stream.clone() else {
-            return;
-        };
-        let pending = stream.try_io(Interest::ERROR, || {
-            match SockRef::from(&*stream).take_error()? {
-                Some(error) => Ok(error),
-                None => Err(io::ErrorKind::WouldBlock.into()),
-            }
-        });
-        if let Ok(error) = pending {
+        let error = self.stream.as_ref().and_then(|stream| stream.take_error());
+        if let Some(error) = error {
             self.write_failed(&error);
         }
     }
@@ -232,14 +251,12 @@ impl Queue {
     /// The connection resets when its last user lets go of it.
     pub fn reset(&mut self) {
         if let Some(stream) = self.stream.take() {
-            // It fails only where the connection is gone already.
-            let _gone = SockRef::from(&*stream).set_linger(Some(std::time::Duration::ZERO));
+            stream.reset_at_close();
         }
         self.at_end = true;
         self.write_broken = true;
         self.broken.get_or_insert(ECONNRESET);
         self.input.clear();
-        self.used = 0;
         self.output.clear();
         self.flushed = 0;
         self.wake.notify_one();

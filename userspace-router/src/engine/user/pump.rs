@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Moves bodies, and ends the moves.
+//!
+//! A move goes on in turns: what is staged goes into the target's socket, then the next batch
+//! is taken. Invariants: no byte is taken while the target has not taken all that came
+//! before; a part of a body is never ended as if it were whole (the target is reset).
+
+use tokio::time::Instant;
+use underpass_framing::{Broken, Ending, Fin, Framing};
+
+use super::queue::{ECONNABORTED, ECONNRESET};
+use super::table::{Table, ROUNDS};
+
+/// Why a move does not go on now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pump {
+    /// The source has nothing.
+    Source,
+    /// The target takes nothing.
+    Target,
+    /// The move has ended.
+    Over,
+    /// It could go on.
+    Again,
+}
+
+impl Table {
+    /// Moves body bytes from a queue to its target, or throws them away.
+    pub(super) fn pump(&mut self, id: u32) -> Pump {
+        for _ in 0..ROUNDS {
+            match self.turn(id) {
+                Pump::Again => {}
+                other => return other,
+            }
+        }
+        Pump::Again
+    }
+
+    fn turn(&mut self, id: u32) -> Pump {
+        match self.hand_over(id) {
+            Ok(true) => {}
+            Ok(false) => return Pump::Target,
+            Err(errno) => {
+                self.park(id, Ending::TargetError(errno));
+                return Pump::Over;
+            }
+        }
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Pump::Over;
+        };
+        if queue.moving.is_none() {
+            return Pump::Over;
+        }
+        if queue.receiver.finish() {
+            self.look_ahead(id);
+            self.move_ended(id, Ending::Complete);
+            return Pump::Over;
+        }
+        if queue.pending().is_empty() {
+            if queue.at_end {
+                if queue.end_by_fin() {
+                    return Pump::Again;
+                }
+                self.input_ended(id);
+                return Pump::Over;
+            }
+            if !queue.fill(usize::MAX) {
+                return Pump::Source;
+            }
+        }
+        let before = queue.receiver.taken();
+        if queue.take().is_err() {
+            queue.receiver.malformed();
+            self.move_ended(id, Ending::Malformed);
+            self.tell_closed(id);
+            return Pump::Over;
+        }
+        if queue.receiver.taken() > before {
+            queue.moved_at = Instant::now();
+        }
+        Pump::Again
+    }
+
+    /// Puts what is staged into the target's socket, behind what the router sent. True if
+    /// all of it went; else the errno for which nothing ever will.
+    fn hand_over(&mut self, id: u32) -> Result<bool, u32> {
+        let Some(to) = self.queues.get(&id).and_then(|queue| queue.target()) else {
+            return Ok(true);
+        };
+        // Taken out of the table for a moment, to have both in hand.
+        let mut target = self.queues.remove(&to).ok_or(ECONNRESET)?;
+        let mut outcome = target.ready();
+        if let Some(source) = self.queues.get_mut(&id) {
+            while let (Ok(true), Some(moving)) = (outcome, &mut source.moving) {
+                if moving.staging.is_empty() {
+                    break;
+                }
+                outcome = match target.put(moving.staging.bytes()) {
+                    Some(Ok(put)) => {
+                        moving.staging.advance(put);
+                        source.moved_at = Instant::now();
+                        Ok(true)
+                    }
+                    Some(Err(errno)) => Err(errno),
+                    None => Ok(false),
+                };
+            }
+        }
+        self.queues.insert(to, target);
+        outcome
+    }
+
+    /// Tells a head that is there already before the `done` of the body in front of it: a
+    /// router that gives the connection to somebody else then knows that it is not clean.
+    pub(super) fn look_ahead(&mut self, id: u32) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        if queue.scan() || (queue.fill(queue.head_limit) && queue.scan()) {
+            self.tell_head(id);
+        }
+    }
+
+    /// Everything received was used, and nothing follows.
+    pub(super) fn input_ended(&mut self, id: u32) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let ending = match queue.broken {
+            Some(errno) => match queue.receiver.broken(errno) {
+                Broken::Later => return,
+                Broken::Ended => None,
+                Broken::MoveEnded(ending) => Some(ending),
+            },
+            None => match queue.receiver.fin() {
+                Fin::Later => return,
+                Fin::Ended => None,
+                Fin::MoveEnded(ending) => Some(ending),
+            },
+        };
+        if let Some(ending) = ending {
+            self.move_ended(id, ending);
+        }
+        self.tell_closed(id);
+    }
+
+    /// Stops a move; the queue is parked.
+    pub(super) fn park(&mut self, id: u32, ending: Ending) -> bool {
+        let parked = self
+            .queues
+            .get_mut(&id)
+            .is_some_and(|queue| queue.receiver.park().is_ok());
+        if parked {
+            self.move_ended(id, ending);
+            self.wake(id);
+        }
+        parked
+    }
+
+    /// Parts source and target, and tells how the move ended.
+    fn move_ended(&mut self, id: u32, ending: Ending) {
+        let Some(moving) = self.queues.get_mut(&id).and_then(|q| q.moving.take()) else {
+            return;
+        };
+        self.tell_done(id, moving.target, ending);
+        let Some(to) = moving.target else {
+            return;
+        };
+        if let Some(target) = self.queues.get_mut(&to) {
+            target.source = None;
+            target.fin_after |= ending == Ending::Complete && moving.terms.leaves.ends_by_fin();
+            target.wake.notify_one();
+        }
+        if ending.aborts_target() {
+            self.reset(to);
+        }
+    }
+
+    /// When the move from a queue is late, and what it then waited for. A tunnel is late when
+    /// both its directions are.
+    fn late(&self, id: u32) -> Option<(Instant, Ending)> {
+        let queue = self.queues.get(&id)?;
+        let moving = queue.moving.as_ref()?;
+        let idle = moving.terms.idle?;
+        let target = moving.target.and_then(|to| self.queues.get(&to));
+        let mut since = queue.moved_at;
+        let mut holds = !moving.staging.is_empty();
+        if let Some(target) = target {
+            holds |= target.unsent() > 0;
+            if moving.terms.framing == Framing::Tunnel {
+                since = since.max(target.moved_at);
+            }
+        }
+        let ending = match holds {
+            true => Ending::TargetStalled,
+            false => Ending::SourceStalled,
+        };
+        Some((since + idle, ending))
+    }
+
+    /// Ends a move that stood still for too long. Says when to look again.
+    pub(super) fn keep_time(&mut self, id: u32) -> Option<Instant> {
+        let (at, ending) = self.late(id)?;
+        if Instant::now() < at {
+            return Some(at);
+        }
+        self.park(id, ending);
+        None
+    }
+
+    /// Resets a connection; the queue stays until the router ends it.
+    pub(super) fn reset(&mut self, id: u32) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        queue.reset();
+        let source = queue.source;
+        if let Some(source) = source {
+            self.park(source, Ending::TargetError(ECONNRESET));
+        }
+        self.input_ended(id);
+        self.tell_closed(id);
+    }
+
+    /// Ends what moves from and to a queue that is being closed.
+    pub(super) fn part(&mut self, id: u32) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        queue.told_end = true;
+        let source = queue.source.take();
+        let target = queue.moving.take().and_then(|moving| moving.target);
+        if let Some(source) = source {
+            self.park(source, Ending::TargetError(ECONNABORTED));
+        }
+        if let Some(target) = target {
+            if let Some(target) = self.queues.get_mut(&target) {
+                target.source = None;
+            }
+            self.reset(target);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Forwards that stand still: who is to blame, and what is left.
+
+use std::time::{Duration, Instant};
+
+use underpass_proto::{Command, ForwardResult, Side};
+
+use crate::peer::noise;
+use crate::scene::{chunked, forward, idle, length, tunnel, Scene, HEAD};
+
+/// Long enough for the guest to do anything.
+const SHORT: u32 = 1_500;
+
+#[test]
+fn a_silent_source_stalls_and_can_be_discarded() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (to, mut target) = scene.queue(Side::Back);
+    let began = Instant::now();
+    scene.forward(from, Some(to), idle(chunked(), SHORT));
+    source.send("3\r\nab");
+    target.expect("2\r\nab\r\n");
+    let done = scene.fails(from, ForwardResult::SourceStalled);
+    assert!(began.elapsed() >= Duration::from_millis(SHORT.into()));
+    assert_eq!((done.taken, done.to), (5, Some(to)));
+    assert_eq!(target.until_reset(), b"");
+    // It is only parked.
+    scene.forward(from, None, chunked());
+    source.send([b"c\r\n0\r\n\r\n", HEAD].concat());
+    scene.completes(from, 13);
+    scene.head(from);
+}
+
+#[test]
+fn a_silent_source_of_which_nothing_was_taken_can_go_elsewhere() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (to, target) = scene.queue(Side::Back);
+    scene.forward(from, Some(to), idle(length(2), SHORT));
+    let done = scene.fails(from, ForwardResult::SourceStalled);
+    assert_eq!(done.taken, 0);
+    target.until_reset();
+    let (to, mut target) = scene.queue(Side::Back);
+    source.send("hi");
+    scene.forward(from, Some(to), idle(length(2), SHORT));
+    target.expect("hi");
+    scene.completes(from, 2);
+}
+
+#[test]
+fn a_discard_stalls_too() {
+    let mut scene = Scene::new();
+    let (from, _source) = scene.source(Side::Front);
+    scene.forward(from, None, idle(length(2), SHORT));
+    let done = scene.fails(from, ForwardResult::SourceStalled);
+    assert_eq!((done.taken, done.to), (0, None));
+}
+
+#[test]
+fn a_target_that_takes_nothing_stalls() {
+    let mut scene = Scene::new();
+    let (from, source) = scene.source(Side::Front);
+    let (to, target) = scene.queue(Side::Back);
+    scene.forward(from, Some(to), idle(length(1 << 30), SHORT));
+    let mut stream = source.stream.try_clone().expect("another handle");
+    let writer = std::thread::spawn(move || {
+        use std::io::Write;
+        // Until the router gives up.
+        while stream.write_all(&noise(1 << 16)).is_ok() {}
+    });
+    let done = scene.fails(from, ForwardResult::TargetStalled);
+    assert!(done.taken > 0);
+    target.until_reset();
+    scene.command(Command::QueueAbort { id: from });
+    writer.join().expect("the writer stops");
+}
+
+#[test]
+fn every_byte_gives_a_body_more_time() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (to, mut target) = scene.queue(Side::Back);
+    let began = Instant::now();
+    scene.forward(from, Some(to), idle(length(1 << 20), SHORT));
+    let mut count = 0;
+    while began.elapsed() < 3 * Duration::from_millis(SHORT.into()) {
+        source.send("x");
+        target.expect("x");
+        count += 1;
+    }
+    let done = scene.fails(from, ForwardResult::SourceStalled);
+    assert_eq!(done.taken, count);
+}
+
+#[test]
+fn a_tunnel_lives_as_long_as_one_direction_does() {
+    let mut scene = Scene::new();
+    let (front, mut client) = scene.source(Side::Front);
+    let (back, mut server) = scene.source(Side::Back);
+    let began = Instant::now();
+    scene.forward(front, Some(back), idle(tunnel(), SHORT));
+    scene.forward(back, Some(front), idle(tunnel(), SHORT));
+    let mut count = 0;
+    while began.elapsed() < 3 * Duration::from_millis(SHORT.into()) {
+        server.send("x");
+        client.expect("x");
+        count += 1;
+    }
+    // Then neither does.
+    let ends = [scene.done(front), scene.done(back)];
+    assert_eq!((ends[0].taken, ends[1].taken), (0, count));
+    let stalled = |result| result == ForwardResult::SourceStalled;
+    assert!(ends.iter().any(|done| stalled(done.result)), "{ends:?}");
+    client.until_reset();
+    server.until_reset();
+}
+
+#[test]
+fn a_parked_body_has_no_clock() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (to, _target) = scene.queue(Side::Back);
+    scene.forward(from, Some(to), idle(length(2), SHORT));
+    scene.cancel(from);
+    // Another forward's clock, which begins later, has run out.
+    let (other, _peer) = scene.source(Side::Front);
+    scene.forward(other, None, idle(length(1), 2 * SHORT));
+    scene.fails(other, ForwardResult::SourceStalled);
+    let (to, mut target) = scene.queue(Side::Back);
+    scene.command(forward(from, 1, Some(to), length(2)));
+    source.send("hi");
+    target.expect("hi");
+    scene.completes(from, 2);
+}

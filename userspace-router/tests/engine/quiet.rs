@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `if-quiet`: a connection that served others is used only if it is clean.
+
+use underpass_proto::{Command, Side};
+
+use crate::peer::Peer;
+use crate::scene::{length, no_body, route, send, Scene, HEAD};
+
+const ENOTEMPTY: i32 = 39;
+const EPIPE: i32 = 32;
+
+#[test]
+fn a_quiet_queue_is_written_to() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (to, mut target) = scene.queue(Side::Back);
+    scene.command(send(to, b"one", true));
+    source.send("body");
+    scene.command(route(from, to, length(4), b"two", true));
+    target.expect("onetwobody");
+    scene.completes(from, 4);
+    // Answered heads do not count, nor a body that is through.
+    target.send([HEAD, b"ab"].concat());
+    assert_eq!(scene.head(to).generation, 1);
+    scene.command(route(to, from, length(2), b"", false));
+    scene.completes(to, 2);
+    scene.command(send(to, b"three", true));
+    target.expect("three");
+}
+
+/// What must be refused, and leave the source as it is.
+fn loud(scene: &mut Scene, to: u32, mut target: Peer, errnos: &[i32]) {
+    let (from, mut source) = scene.source(Side::Front);
+    source.send("body");
+    for command in [
+        send(to, b"no", true),
+        route(from, to, length(4), b"no", true),
+    ] {
+        let errno = scene.refused(command);
+        assert!(errnos.contains(&errno), "{errno}");
+    }
+    // Nothing changed: the same goes elsewhere.
+    let (other, mut peer) = scene.queue(Side::Back);
+    scene.command(route(from, other, length(4), b"yes", true));
+    peer.expect("yesbody");
+    scene.completes(from, 4);
+    if errnos == [ENOTEMPTY] {
+        scene.drain(to);
+        assert_eq!(target.rest(), b"", "something was sent all the same");
+    }
+}
+
+#[test]
+fn a_head_that_waits_is_loud() {
+    let mut scene = Scene::new();
+    let (to, mut target) = scene.queue(Side::Back);
+    target.send(HEAD);
+    scene.head(to);
+    loud(&mut scene, to, target, &[ENOTEMPTY]);
+}
+
+#[test]
+fn any_byte_is_loud_at_once() {
+    let mut scene = Scene::new();
+    for bytes in ["x", "\r\n", "HTTP/1.1 408 Request Timeout\r\n"] {
+        let (to, mut target) = scene.queue(Side::Back);
+        target.send(bytes);
+        loud(&mut scene, to, target, &[ENOTEMPTY]);
+    }
+}
+
+#[test]
+fn what_the_engine_had_no_time_to_notice_is_loud() {
+    let mut scene = Scene::new();
+    for _ in 0..50 {
+        let (to, mut target) = scene.queue(Side::Back);
+        target.send(HEAD);
+        assert_eq!(scene.refused(send(to, b"no", true)), ENOTEMPTY);
+        assert_eq!(scene.head(to).head, HEAD, "and it is told none the less");
+        scene.command(Command::QueueAbort { id: to });
+    }
+}
+
+#[test]
+fn an_end_is_loud() {
+    let mut scene = Scene::new();
+    let (to, target) = scene.queue(Side::Back);
+    target.half_close();
+    scene.closed(to);
+    loud(&mut scene, to, target, &[ENOTEMPTY]);
+    let (to, target) = scene.queue(Side::Back);
+    let (_, unused) = scene.queue(Side::Back);
+    target.reset();
+    scene.closed(to);
+    loud(&mut scene, to, unused, &[ENOTEMPTY, EPIPE]);
+}
+
+#[test]
+fn a_body_that_waits_for_the_router_is_loud() {
+    let mut scene = Scene::new();
+    let (to, mut target) = scene.source(Side::Back);
+    let (front, _client) = scene.queue(Side::Front);
+    target.send("ab");
+    scene.command(route(to, front, length(9), b"", false));
+    scene.cancel(to);
+    loud(&mut scene, to, target, &[ENOTEMPTY]);
+}
+
+#[test]
+fn without_the_flag_nothing_of_it_matters() {
+    let mut scene = Scene::new();
+    let (from, _source) = scene.source(Side::Front);
+    let (to, mut target) = scene.source(Side::Back);
+    scene.command(send(to, b"100", false));
+    scene.command(route(from, to, no_body(), b"200", false));
+    target.expect("100200");
+}
