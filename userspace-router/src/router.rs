@@ -505,9 +505,10 @@ async fn open(backend: &Address) -> std::io::Result<Socket> {
     }
 }
 
-/// Errnos (ENOENT, EPIPE, ENOTCONN) of a peer that left before a command reached it:
-/// everyday life, and nothing that a client should be able to fill a log with.
-const GONE: [i32; 3] = [2, 32, 107];
+/// Errnos (ENOENT, EPIPE, ENOTEMPTY, ENOTCONN) of a peer that left before a command reached
+/// it, or that spoke unasked: everyday life, and nothing that a client should be able to fill
+/// a log with.
+const GONE: [i32; 4] = [2, 32, 39, 107];
 
 /// What a token stands for; packed as front (32 bits), serial (29), kind (3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,6 +36,8 @@ pub(super) struct RouteTable {
     pub(super) on_silence: Option<Spanned<String>>,
     pub(super) all_declined: Option<Spanned<String>>,
     pub(super) ask_over_bytes: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) retry_non_idempotent: bool,
     pub(super) upgrade: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) trailers: Vec<Spanned<String>>,

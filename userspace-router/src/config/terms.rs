@@ -25,6 +25,8 @@ pub struct Terms {
     pub on_silence: OnSilence,
     /// What the client gets when all declined.
     pub all_declined: AllDeclined,
+    /// A request may be sent again, whatever its method, if a used connection was dead.
+    pub retry_any: bool,
     /// CONNECT is sent on.
     pub connect: bool,
     /// TRACE is sent on.
@@ -40,6 +42,7 @@ impl Default for Terms {
             decline: vec![421],
             on_silence: OnSilence::Decline,
             all_declined: AllDeclined::Relay,
+            retry_any: false,
             connect: false,
             trace: false,
             rewrite: Rewrite::default(),
@@ -112,6 +115,7 @@ pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
                 ("503", AllDeclined::Unavailable),
             ],
         )?,
+        retry_any: table.retry_non_idempotent,
         connect: table.connect,
         trace: table.trace,
         rewrite: rewrite(table)?,

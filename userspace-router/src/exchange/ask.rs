@@ -6,8 +6,9 @@
 //! - the body was withheld: a request of which the body is missing was never complete, so
 //!   a reset, or silence by the route's policy, has not carried it out; or
 //! - nothing was sent at all (the engine refused); or
-//! - a connection from the pool was dead, and the method is idempotent (RFC 9110 section
-//!   9.2.2) and wants no tunnel: then the same back-end is asked over a new connection.
+//! - a connection from the pool was dead, and the request may be carried out twice (its
+//!   method is idempotent, RFC 9110 section 9.2.2, or the route says so), and wants no tunnel:
+//!   then the same back-end is asked over a new connection.
 //!
 //! All of it within `attempts`, and within `asking-ms`.
 
@@ -99,6 +100,7 @@ impl Exchange {
         self.back = Some(Back {
             queue,
             reused,
+            spoke: false,
             closed: false,
             reusable: true,
             aborted: false,
@@ -335,7 +337,11 @@ impl Exchange {
         }
         let withheld = self.phase == Phase::Asking;
         let reused = self.back.as_ref().is_some_and(|back| back.reused);
-        let stale = reused && self.request.is_idempotent() && !self.wants_tunnel;
+        // One that has spoken was alive; after silence that was taken for a yes, nobody knows.
+        let was_dead = self.back.as_ref().is_some_and(|back| !back.spoke)
+            && self.record.accepted_after.is_none();
+        let twice = self.request.is_idempotent() || self.plan.terms.retry_any;
+        let stale = reused && was_dead && twice && !self.wants_tunnel;
         self.record.verdict(Verdict::Broke);
         self.drop_back();
         if self.taken > 0 || !(withheld || stale) {

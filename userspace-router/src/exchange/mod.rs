@@ -112,6 +112,8 @@ enum Phase {
 struct Back {
     queue: u32,
     reused: bool,
+    /// It has said something: the connection was not dead.
+    spoke: bool,
     /// It sends nothing more.
     closed: bool,
     /// It may serve another exchange.

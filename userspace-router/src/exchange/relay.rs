@@ -22,6 +22,9 @@ impl Exchange {
             return;
         }
         self.record.up = self.record.up.max(head.sent);
+        if let Some(back) = self.back.as_mut() {
+            back.spoke = true;
+        }
         if self.download != Download::Awaiting {
             // More than was asked for: never to be used again.
             if let Some(back) = self.back.as_mut() {
@@ -122,9 +125,11 @@ impl Exchange {
         self.finish_if_done(now);
     }
 
-    /// How a response's body leaves.
+    /// How a response's body leaves. Where its end is that of the connection, a client that
+    /// can gets chunks, so that its connection lives on.
     fn leaves(&self, length: Length) -> Length {
         match (length, self.request.version) {
+            (Length::UntilClose, Version::Http11) if !self.close => Length::Chunked,
             (Length::Chunked, Version::Http10) => Length::UntilClose,
             _ => length,
         }

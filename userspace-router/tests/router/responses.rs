@@ -46,7 +46,7 @@ fn until_close() {
     });
     let router = Router::start(&[backend], "", "");
     let mut client = router.connect();
-    client.send(GET);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let head = client.head();
     assert_eq!(field(&head, "Connection"), Some("close"));
     assert_eq!(client.rest(), expected);
