@@ -15,5 +15,6 @@ pub mod engine;
 pub mod exchange;
 pub mod http;
 pub mod pool;
+pub mod proxy_protocol;
 pub mod route;
 pub mod router;
