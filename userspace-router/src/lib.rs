@@ -13,6 +13,7 @@ pub mod address;
 pub mod config;
 pub mod engine;
 pub mod exchange;
+pub mod health;
 pub mod http;
 pub mod pool;
 pub mod proxy_protocol;

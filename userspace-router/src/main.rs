@@ -14,8 +14,9 @@ use underpass::config::{Config, EngineKind};
 use underpass::engine::kernel::KernelEngine;
 use underpass::engine::user::UserEngine;
 use underpass::engine::Engine;
+use underpass::health::check::Checks;
 use underpass::route::Table;
-use underpass::router::Router;
+use underpass::router::{Listening, Router};
 
 const HELP: &str = "\
 underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
@@ -111,10 +112,17 @@ async fn serve(engine: impl Engine, config: Config) -> Result<(), String> {
     let sockets = config
         .listeners
         .iter()
-        .map(|&address| bind(address))
-        .collect::<Result<Vec<_>, _>>()?;
-    let addresses: Vec<_> = sockets.iter().map(TcpListener::local_addr).collect();
-    let policy = Arc::new(Table::new(config.routes));
+        .map(|listener| {
+            Ok(Listening {
+                socket: bind(listener.address)?,
+                proxy_protocol: listener.proxy_protocol,
+            })
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    let address = |listening: &Listening| listening.socket.local_addr();
+    let addresses: Vec<_> = sockets.iter().map(address).collect();
+    let policy = Arc::new(Table::new(config.routes, &config.pools));
+    let _checks = Checks::of(&policy);
     let log = AccessLog::new(std::io::stdout());
     let mut router = Router::new(engine, policy, config.limits, log);
     let failed = |error: underpass::engine::EngineError| error.to_string();

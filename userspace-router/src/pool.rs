@@ -1,91 +1,516 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Idle connections to back-ends.
+//! Connections to back-ends: how many there are, which are idle, and who waits for one.
 //!
-//! Invariants: what is here owes nobody anything; per back-end never more than the limit;
-//! the one used last is taken first, so that surplus ones grow old and are closed.
-//! It must not do I/O: whoever puts and takes also closes.
+//! Invariants: `open` of a back-end is the number of its connections that are being made, serve, or
+//! are idle, and never more than its limit; an idle one owes nobody anything; the one used
+//! last is taken first, so that surplus ones grow old and are closed; of a back-end without
+//! connections and waiters nothing is kept.
+//! It must not do I/O: whoever gets an answer from here also connects and closes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
+use crate::config::Link;
+use crate::proxy_protocol::Version;
 
-/// Idle connections by back-end.
+/// Who asks for a connection: an exchange's front queue, and the number of its attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    /// The client's queue.
+    pub front: u32,
+    /// Of the attempt.
+    pub serial: u32,
+}
+
+/// What to do for who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Here is an idle connection.
+    Idle(u32),
+    /// Make a new one, and close this idle one to make room, if any.
+    Connect(Option<u32>),
+    /// Wait until one is free.
+    Wait,
+    /// Ask another back-end.
+    Full,
+}
+
+/// What to do with a connection that is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freed {
+    /// Nothing: it is idle now.
+    Kept,
+    /// Close it, then report it as `gone`.
+    Surplus,
+    /// Give it to who waited.
+    Next(Asker),
+}
+
+/// Somebody may connect now who waited: whereto and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who.
+    pub asker: Asker,
+    /// Whereto.
+    pub backend: Address,
+    /// How.
+    pub link: Arc<Link>,
+}
+
+/// All connections to back-ends.
 #[derive(Debug)]
 pub struct Pool {
-    idle: HashMap<Address, Vec<(u32, Instant)>>,
-    max: usize,
-    time: Duration,
+    backends: HashMap<Address, Backend>,
+    queues: HashMap<u32, Queue>,
+    idle_max: usize,
+    idle_time: Duration,
+    /// When idle connections are too old.
+    aging: BTreeSet<(Instant, u32)>,
+    /// When those who wait have waited too long; by front queue, which waits for one at a time.
+    patience: BTreeSet<(Instant, u32)>,
+    /// Whom a front queue waits for.
+    waits_for: HashMap<u32, Address>,
+    /// Connections that serve one front queue only.
+    owners: HashMap<u32, Vec<u32>>,
+}
+
+#[derive(Debug, Default)]
+struct Backend {
+    open: usize,
+    idle: Vec<u32>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    asker: Asker,
+    link: Arc<Link>,
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Queue {
+    backend: Address,
+    link: Arc<Link>,
+    /// It may serve this client only, to whom its PROXY protocol header refers.
+    owner: Option<Owner>,
+    requests: u64,
+    state: State,
+}
+
+type Owner = (u32, Version);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Serving(u32),
+    /// Until then.
+    Idle(Instant),
 }
 
 impl Pool {
-    /// Keeps up to `max` connections per back-end, each for `time`.
-    pub fn new(max: usize, time: Duration) -> Self {
+    /// Keeps up to `idle_max` idle connections per back-end, each for `idle_time`.
+    pub fn new(idle_max: usize, idle_time: Duration) -> Self {
         Self {
-            idle: HashMap::new(),
-            max,
-            time,
+            backends: HashMap::new(),
+            queues: HashMap::new(),
+            idle_max,
+            idle_time,
+            aging: BTreeSet::new(),
+            patience: BTreeSet::new(),
+            waits_for: HashMap::new(),
+            owners: HashMap::new(),
         }
     }
 
-    /// Puts a connection back. False if it is one too many, and is to be closed.
+    /// Somebody wants a connection; not an idle one if `fresh`.
+    pub fn ask(
+        &mut self,
+        backend: &Address,
+        link: &Arc<Link>,
+        asker: Asker,
+        fresh: bool,
+        now: Instant,
+    ) -> Answer {
+        if !fresh {
+            if let Some(queue) = self.take(backend, link, asker.front) {
+                return Answer::Idle(queue);
+            }
+        }
+        let entry = self.backends.entry(backend.clone()).or_default();
+        if entry.open < link.connections {
+            entry.open += 1;
+            return Answer::Connect(None);
+        }
+        // What is idle is of no use to this one, but its place is.
+        if let Some(&oldest) = entry.idle.first() {
+            self.forget(oldest);
+            return Answer::Connect(Some(oldest));
+        }
+        if entry.waiting.len() >= link.waiting {
+            return Answer::Full;
+        }
+        let until = now + link.waiting_time;
+        entry.waiting.push_back(Waiting {
+            asker,
+            link: link.clone(),
+            until,
+        });
+        self.patience.insert((until, asker.front));
+        self.waits_for.insert(asker.front, backend.clone());
+        Answer::Wait
+    }
+
+    /// A connection that was to be made will not be used. The place goes to who waits.
     #[must_use]
-    pub fn put(&mut self, backend: &Address, queue: u32, now: Instant) -> bool {
-        let idle = self.idle.entry(backend.clone()).or_default();
-        if idle.len() >= self.max {
-            return false;
+    pub fn unmade(&mut self, backend: &Address) -> Option<Grant> {
+        let entry = self.backends.get_mut(backend)?;
+        entry.open = entry.open.saturating_sub(1);
+        self.grant(backend)
+    }
+
+    /// A connection was made, and serves this front queue.
+    pub fn made(&mut self, queue: u32, backend: Address, link: Arc<Link>, front: u32) {
+        let made = Queue {
+            backend,
+            owner: owner(&link, front),
+            link,
+            requests: 1,
+            state: State::Serving(front),
+        };
+        if made.owner.is_some() {
+            self.owners.entry(front).or_default().push(queue);
         }
-        idle.push((queue, now));
-        true
+        self.queues.insert(queue, made);
     }
 
-    /// Takes the connection used last.
-    pub fn take(&mut self, backend: &Address) -> Option<u32> {
-        self.idle.get_mut(backend)?.pop().map(|(queue, _)| queue)
+    /// A connection is there no more, or is being closed. Its place goes to who waits.
+    #[must_use]
+    pub fn gone(&mut self, queue: u32) -> Option<Grant> {
+        let backend = self.forget(queue)?;
+        let entry = self.backends.get_mut(&backend)?;
+        entry.open = entry.open.saturating_sub(1);
+        self.grant(&backend)
     }
 
-    /// Forgets a connection that is of no use any more.
-    pub fn forget(&mut self, backend: &Address, queue: u32) {
-        if let Some(idle) = self.idle.get_mut(backend) {
-            idle.retain(|&(other, _)| other != queue);
+    /// A connection has served an exchange, and may serve another.
+    pub fn free(&mut self, queue: u32, now: Instant) -> Freed {
+        let Some(found) = self.queues.get_mut(&queue) else {
+            return Freed::Surplus;
+        };
+        let used_up = found.link.requests.is_some_and(|max| found.requests >= max);
+        let Some(entry) = self.backends.get_mut(&found.backend).filter(|_| !used_up) else {
+            return Freed::Surplus;
+        };
+        if let Some(next) = entry.waiting.front() {
+            // Who needs one of its own gets the place, not the connection.
+            if found.owner.is_some() || owner(&next.link, next.asker.front).is_some() {
+                return Freed::Surplus;
+            }
+            let (asker, until) = (next.asker, next.until);
+            entry.waiting.pop_front();
+            self.patience.remove(&(until, asker.front));
+            self.waits_for.remove(&asker.front);
+            found.requests += 1;
+            found.state = State::Serving(asker.front);
+            return Freed::Next(asker);
+        }
+        if entry.idle.len() >= self.idle_max {
+            return Freed::Surplus;
+        }
+        let until = now + self.idle_time;
+        entry.idle.push(queue);
+        found.state = State::Idle(until);
+        self.aging.insert((until, queue));
+        Freed::Kept
+    }
+
+    /// The front queue that a connection serves; `Some(None)` for an idle one.
+    pub fn serves(&self, queue: u32) -> Option<Option<u32>> {
+        self.queues.get(&queue).map(|queue| match queue.state {
+            State::Serving(front) => Some(front),
+            State::Idle(_) => None,
+        })
+    }
+
+    /// This front queue waits for no connection any more.
+    pub fn give_up(&mut self, front: u32) {
+        let Some(backend) = self.waits_for.remove(&front) else {
+            return;
+        };
+        let Some(entry) = self.backends.get_mut(&backend) else {
+            return;
+        };
+        if let Some(at) = entry.waiting.iter().position(|w| w.asker.front == front) {
+            if let Some(waiting) = entry.waiting.remove(at) {
+                self.patience.remove(&(waiting.until, front));
+            }
         }
     }
 
-    /// Takes out all that are too old; they are to be closed.
-    pub fn expire(&mut self, now: Instant) -> Vec<u32> {
-        let mut old = Vec::new();
-        for idle in self.idle.values_mut() {
-            let fresh = idle.partition_point(|&(_, since)| since + self.time <= now);
-            old.extend(idle.drain(..fresh).map(|(queue, _)| queue));
-        }
-        old
+    /// Idle connections that may serve this front queue only.
+    pub fn idle_of(&self, front: u32) -> Vec<u32> {
+        let owned = self.owners.get(&front).into_iter().flatten().copied();
+        owned
+            .filter(|&queue| self.serves(queue) == Some(None))
+            .collect()
     }
 
-    /// When `expire` will have something to do.
+    /// Idle connections that are too old; they are to be closed.
+    pub fn aged(&self, now: Instant) -> Vec<u32> {
+        let due = self.aging.iter().take_while(|&&(until, _)| until <= now);
+        due.map(|&(_, queue)| queue).collect()
+    }
+
+    /// Takes out who has waited too long.
+    pub fn impatient(&mut self, now: Instant) -> Vec<Asker> {
+        let due = self.patience.iter().take_while(|&&(until, _)| until <= now);
+        let fronts: Vec<_> = due.map(|&(_, front)| front).collect();
+        let mut askers = Vec::with_capacity(fronts.len());
+        for front in fronts {
+            let backend = self.waits_for.get(&front);
+            let entry = backend.and_then(|backend| self.backends.get(backend));
+            let waiting = entry.and_then(|e| e.waiting.iter().find(|w| w.asker.front == front));
+            askers.extend(waiting.map(|waiting| waiting.asker));
+            self.give_up(front);
+        }
+        askers
+    }
+
+    /// When `aged` or `impatient` will have something to tell.
     pub fn deadline(&self) -> Option<Instant> {
-        let oldest = |idle: &Vec<(u32, Instant)>| idle.first().map(|&(_, since)| since + self.time);
-        self.idle.values().filter_map(oldest).min()
+        let first = |set: &BTreeSet<(Instant, u32)>| set.first().map(|&(at, _)| at);
+        first(&self.aging)
+            .into_iter()
+            .chain(first(&self.patience))
+            .min()
     }
+
+    /// All idle connections.
+    pub fn idle(&self) -> Vec<u32> {
+        self.aging.iter().map(|&(_, queue)| queue).collect()
+    }
+
+    /// True if there is no connection, nobody waits, and nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.backends.is_empty()
+            && self.queues.is_empty()
+            && self.aging.is_empty()
+            && self.patience.is_empty()
+            && self.waits_for.is_empty()
+            && self.owners.is_empty()
+    }
+
+    fn take(&mut self, backend: &Address, link: &Link, front: u32) -> Option<u32> {
+        let owner = owner(link, front);
+        let entry = self.backends.get_mut(backend)?;
+        let fits = |queue: &u32| self.queues.get(queue).is_some_and(|q| q.owner == owner);
+        let at = entry.idle.iter().rposition(fits)?;
+        let queue = entry.idle.remove(at);
+        let found = self.queues.get_mut(&queue)?;
+        if let State::Idle(until) = found.state {
+            self.aging.remove(&(until, queue));
+        }
+        found.state = State::Serving(front);
+        found.requests += 1;
+        Some(queue)
+    }
+
+    /// Takes a connection out of all lists but the count.
+    fn forget(&mut self, queue: u32) -> Option<Address> {
+        let found = self.queues.remove(&queue)?;
+        if let State::Idle(until) = found.state {
+            self.aging.remove(&(until, queue));
+            if let Some(entry) = self.backends.get_mut(&found.backend) {
+                entry.idle.retain(|&other| other != queue);
+            }
+        }
+        if let Some((front, _)) = found.owner {
+            if let Some(owned) = self.owners.get_mut(&front) {
+                owned.retain(|&other| other != queue);
+                if owned.is_empty() {
+                    self.owners.remove(&front);
+                }
+            }
+        }
+        Some(found.backend)
+    }
+
+    /// Gives a place to who waits first, if there is one.
+    fn grant(&mut self, backend: &Address) -> Option<Grant> {
+        let entry = self.backends.get_mut(backend)?;
+        let has_room = |waiting: &&Waiting| entry.open < waiting.link.connections;
+        if entry.waiting.front().filter(has_room).is_none() {
+            if entry.open == 0 && entry.waiting.is_empty() {
+                self.backends.remove(backend);
+            }
+            return None;
+        }
+        let waiting = entry.waiting.pop_front()?;
+        entry.open += 1;
+        self.patience.remove(&(waiting.until, waiting.asker.front));
+        self.waits_for.remove(&waiting.asker.front);
+        Some(Grant {
+            asker: waiting.asker,
+            backend: backend.clone(),
+            link: waiting.link,
+        })
+    }
+}
+
+/// Whom a connection belongs to that is made so.
+fn owner(link: &Link, front: u32) -> Option<Owner> {
+    link.proxy_protocol.map(|version| (front, version))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn backend() -> Address {
+        Address::Tcp(([127, 0, 0, 1], 1).into())
+    }
+
+    fn link(connections: usize, waiting: usize) -> Arc<Link> {
+        Arc::new(Link {
+            connections,
+            waiting,
+            waiting_time: Duration::from_millis(5),
+            ..Link::default()
+        })
+    }
+
+    fn asker(front: u32) -> Asker {
+        Asker { front, serial: 0 }
+    }
+
+    /// Connects for each of these, with queue number 10 above the front's.
+    fn connect(pool: &mut Pool, link: &Arc<Link>, fronts: &[u32], now: Instant) {
+        for &front in fronts {
+            let answer = pool.ask(&backend(), link, asker(front), false, now);
+            assert_eq!(answer, Answer::Connect(None));
+            pool.made(front + 10, backend(), link.clone(), front);
+        }
+    }
+
     #[test]
     fn last_in_first_out_within_limits_of_number_and_time() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let backend = &Address::Tcp(([127, 0, 0, 1], 1).into());
+        let link = link(100, 0);
         let mut pool = Pool::new(2, Duration::from_millis(10));
-        assert!(pool.put(backend, 1, at(0)) && pool.put(backend, 2, at(5)));
-        assert!(!pool.put(backend, 3, at(6)));
+        connect(&mut pool, &link, &[1, 2, 3], start);
+        assert_eq!(pool.serves(11), Some(Some(1)));
+        assert_eq!(pool.free(11, at(0)), Freed::Kept);
+        assert_eq!(pool.free(12, at(5)), Freed::Kept);
+        assert_eq!(pool.free(13, at(6)), Freed::Surplus);
+        assert_eq!(pool.gone(13), None);
+        assert_eq!(pool.serves(11), Some(None));
         assert_eq!(pool.deadline(), Some(at(10)));
-        assert_eq!(pool.expire(at(9)), []);
-        assert_eq!(pool.expire(at(10)), [1]);
-        assert!(pool.put(backend, 4, at(11)));
-        pool.forget(backend, 2);
-        assert_eq!((pool.take(backend), pool.take(backend)), (Some(4), None));
+        assert_eq!(pool.aged(at(9)), []);
+        assert_eq!(pool.aged(at(10)), [11]);
+        assert_eq!(pool.gone(11), None);
+        let mut ask = |fresh| pool.ask(&backend(), &link, asker(4), fresh, at(11));
+        assert_eq!(ask(true), Answer::Connect(None));
+        assert_eq!(ask(false), Answer::Idle(12));
+        assert_eq!(ask(false), Answer::Connect(None));
+        assert_eq!(pool.unmade(&backend()), None);
+        assert_eq!(pool.unmade(&backend()), None);
+        assert_eq!(pool.gone(12), None);
+        assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn no_more_connections_than_allowed_and_then_a_bounded_line() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let link = link(2, 2);
+        let mut pool = Pool::new(9, Duration::from_secs(1));
+        connect(&mut pool, &link, &[1, 2], start);
+        let ask =
+            |pool: &mut Pool, front, ms| pool.ask(&backend(), &link, asker(front), false, at(ms));
+        assert_eq!(ask(&mut pool, 3, 0), Answer::Wait);
+        assert_eq!(ask(&mut pool, 4, 1), Answer::Wait);
+        assert_eq!(ask(&mut pool, 5, 1), Answer::Full);
+        // A free connection goes to the first in line, a free place to the next.
+        assert_eq!(pool.free(11, at(2)), Freed::Next(asker(3)));
+        assert_eq!(pool.serves(11), Some(Some(3)));
+        let grant = pool.gone(12).expect("a place");
+        assert_eq!((grant.asker, grant.backend), (asker(4), backend()));
+        pool.made(14, backend(), link.clone(), 4);
+        // Who gives up, or waits too long, is not served.
+        assert_eq!(ask(&mut pool, 6, 3), Answer::Wait);
+        assert_eq!(ask(&mut pool, 7, 4), Answer::Wait);
+        assert_eq!(pool.deadline(), Some(at(8)));
+        pool.give_up(6);
+        assert_eq!(pool.deadline(), Some(at(9)));
+        assert_eq!(pool.impatient(at(8)), []);
+        assert_eq!(pool.impatient(at(9)), [asker(7)]);
         assert_eq!(pool.deadline(), None);
+        assert_eq!(pool.free(11, at(9)), Freed::Kept);
+        assert_eq!((pool.gone(11), pool.gone(14)), (None, None));
+        assert!(pool.is_empty());
+        // An attempt that failed makes room, too.
+        connect(&mut pool, &link, &[1], start);
+        assert_eq!(ask(&mut pool, 2, 0), Answer::Connect(None));
+        assert_eq!(ask(&mut pool, 3, 0), Answer::Wait);
+        assert_eq!(pool.unmade(&backend()).expect("a place").asker, asker(3));
+        assert_eq!((pool.unmade(&backend()), pool.gone(11)), (None, None));
+        assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn a_connection_that_names_its_client_serves_it_alone() {
+        let now = Instant::now();
+        let proxied = |connections, version| {
+            Arc::new(Link {
+                connections,
+                waiting: 1,
+                proxy_protocol: Some(version),
+                ..Link::default()
+            })
+        };
+        let (v1, v2, plain) = (proxied(3, Version::V1), proxied(3, Version::V2), link(3, 1));
+        let mut pool = Pool::new(9, Duration::from_secs(1));
+        connect(&mut pool, &v1, &[1, 2], now);
+        assert_eq!(pool.idle_of(1), []);
+        assert_eq!(
+            (pool.free(11, now), pool.free(12, now)),
+            (Freed::Kept, Freed::Kept)
+        );
+        assert_eq!(pool.idle_of(1), [11]);
+        let ask =
+            |pool: &mut Pool, link, front| pool.ask(&backend(), link, asker(front), false, now);
+        assert_eq!(ask(&mut pool, &v1, 1), Answer::Idle(11));
+        // Neither another client, nor one who says it otherwise, nor one who says nothing; but
+        // where there is no place left, an idle one makes some.
+        assert_eq!(ask(&mut pool, &v2, 2), Answer::Connect(None));
+        assert_eq!(ask(&mut pool, &plain, 3), Answer::Connect(Some(12)));
+        assert_eq!(pool.serves(12), None);
+        assert_eq!(ask(&mut pool, &v1, 4), Answer::Wait);
+        assert_eq!(pool.free(11, now), Freed::Surplus);
+        assert_eq!(pool.gone(11).expect("a place").asker, asker(4));
+        for _ in 0..3 {
+            assert_eq!(pool.unmade(&backend()), None);
+        }
+        assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn as_many_requests_as_a_connection_may_serve() {
+        let now = Instant::now();
+        let link = Arc::new(Link {
+            requests: Some(2),
+            ..Link::default()
+        });
+        let mut pool = Pool::new(9, Duration::from_secs(1));
+        connect(&mut pool, &link, &[1], now);
+        assert_eq!(pool.free(11, now), Freed::Kept);
+        assert_eq!(
+            pool.ask(&backend(), &link, asker(2), false, now),
+            Answer::Idle(11)
+        );
+        assert_eq!(pool.free(11, now), Freed::Surplus);
     }
 }

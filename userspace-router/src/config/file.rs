@@ -2,6 +2,7 @@
 //! The file as TOML has it, and the checks that make a `Config` of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -9,7 +10,7 @@ use toml::Spanned;
 use super::limits::LimitsTable;
 use super::listener::ListenerTable;
 use super::place::Fault;
-use super::pool::{PoolTable, Pools};
+use super::pool::PoolTable;
 use super::route::RouteTable;
 use super::{limits, listener, pool, route, value};
 use super::{Config, EngineKind};
@@ -46,23 +47,19 @@ pub fn check(text: &str) -> Result<Config, Fault> {
     if listeners.is_empty() {
         return Err(nothing("no [[listener]]: add one with an address"));
     }
-    let mut pools = Pools::new();
-    for (name, pool) in &file.pool {
-        pools.insert(name.clone(), pool::backends(pool.get_ref())?);
-    }
-    let mut routes = file
-        .route
+    let pools = file
+        .pool
         .iter()
-        .map(|table| route::route(table.get_ref(), &pools))
+        .map(|(name, table)| pool::pool(name, table.get_ref(), engine).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
+    let routes = route::routes(&file.route, &pools)?;
     if routes.is_empty() {
         return Err(nothing("no [[route]]: add one with a pool"));
     }
-    // The most specific first; the sort is stable, so that equals keep the file's order.
-    routes.sort_by_key(|route| std::cmp::Reverse((route.host.is_some(), route.path.len())));
     Ok(Config {
         engine,
         listeners,
+        pools,
         routes,
         limits: limits::limits(&file.limits)?,
     })

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::place::Fault;
-use super::value::number;
+use super::value::{number, DAY};
 
 /// Limits; see `underpass.toml` for what each is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Limits {
     pub idle_connections: usize,
     /// How long an idle connection is kept.
     pub idle: Duration,
+    /// How long a client's connection is kept between two requests.
+    pub client_idle: Duration,
     /// How long a connect may take.
     pub connect: Duration,
     /// How long a back-end may take to accept or decline.
@@ -49,6 +51,7 @@ pub(super) struct LimitsTable {
     target_bytes: Option<Spanned<i64>>,
     idle_connections: Option<Spanned<i64>>,
     idle_ms: Option<Spanned<i64>>,
+    client_idle_ms: Option<Spanned<i64>>,
     connect_ms: Option<Spanned<i64>>,
     ask_ms: Option<Spanned<i64>>,
     asking_ms: Option<Spanned<i64>>,
@@ -63,16 +66,19 @@ pub(super) struct LimitsTable {
 
 /// Checks `[limits]`.
 pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
-    const DAY: i64 = 86_400_000;
-    let ms = |value, default, range| number(value, default, range).map(Duration::from_millis);
+    let ms = |value, default, range| {
+        number(Option::as_ref(value), default, range).map(Duration::from_millis)
+    };
     // The cast cannot lose anything: every range ends far below 2^32.
-    let count = |value, default, range| number(value, default, range).map(|n| n as usize);
+    let count =
+        |value, default, range| number(Option::as_ref(value), default, range).map(|n| n as usize);
     Ok(Limits {
         // A head and what is added to it must fit one command (`data-max`, 65000 bytes).
-        head_bytes: number(&table.head_bytes, 32_768, 256..=60_000)? as u32,
+        head_bytes: number(table.head_bytes.as_ref(), 32_768, 256..=60_000)? as u32,
         target_bytes: count(&table.target_bytes, 8_192, 64..=65_000)?,
         idle_connections: count(&table.idle_connections, 32, 0..=65_536)?,
         idle: ms(&table.idle_ms, 30_000, 0..=DAY)?,
+        client_idle: ms(&table.client_idle_ms, 60_000, 1..=DAY)?,
         connect: ms(&table.connect_ms, 1_000, 1..=DAY)?,
         ask: ms(&table.ask_ms, 1_000, 1..=DAY)?,
         asking: ms(&table.asking_ms, 10_000, 1..=DAY)?,
@@ -80,7 +86,7 @@ pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
         response: ms(&table.response_ms, 60_000, 1..=DAY)?,
         stall: ms(&table.stall_ms, 60_000, 1..=DAY)?,
         tunnel_idle: ms(&table.tunnel_idle_ms, 3_600_000, 1..=DAY)?,
-        drain_bytes: number(&table.drain_bytes, 1 << 20, 0..=i64::MAX)?,
+        drain_bytes: number(table.drain_bytes.as_ref(), 1 << 20, 0..=i64::MAX)?,
         drain: ms(&table.drain_ms, 5_000, 0..=3_600_000)?,
         shutdown: ms(&table.shutdown_ms, 30_000, 0..=DAY)?,
     })

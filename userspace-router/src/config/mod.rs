@@ -8,6 +8,7 @@
 
 mod file;
 mod heads;
+mod health;
 mod limits;
 mod listener;
 mod place;
@@ -18,11 +19,14 @@ mod terms;
 mod tests;
 mod value;
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::Path as FilePath;
+use std::sync::Arc;
 
+pub use health::{Check, Eject};
 pub use limits::Limits;
-pub use route::Route;
+pub use listener::Listener;
+pub use pool::{Balance, HashBy, Link, Member, Pool};
+pub use route::{Header, Host, Matches, Path, Route};
 pub use terms::{AllDeclined, Mode, OnSilence, Terms};
 
 /// Who moves the bodies.
@@ -40,7 +44,9 @@ pub struct Config {
     /// Who moves the bodies.
     pub engine: EngineKind,
     /// Addresses to listen on.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<Listener>,
+    /// Pools that routes name by index.
+    pub pools: Vec<Arc<Pool>>,
     /// Routes; the first that matches is taken, the most specific stands first.
     pub routes: Vec<Route>,
     /// Limits of everything.
@@ -61,7 +67,7 @@ impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads and checks a file.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &FilePath) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError(format!("{name}: cannot be read: {error}")))?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `[[route]]`: which requests go to which pool.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -8,21 +9,61 @@ use toml::Spanned;
 
 use super::heads::HeadsTable;
 use super::place::Fault;
-use super::pool::Pools;
+use super::pool::Pool;
 use super::terms::{terms, Terms};
-use crate::address::Address;
+use crate::http::is_token;
 
-/// Where requests of a host and path go.
+/// Where requests of a kind go.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Host in lower case without port; `None` for all.
-    pub host: Option<String>,
-    /// Beginning of the path, whole segments.
-    pub path: String,
-    /// Back-ends in order.
-    pub backends: Arc<[Address]>,
-    /// How they are asked.
+    /// Which requests.
+    pub matches: Matches,
+    /// Index of the pool in `Config::pools`.
+    pub pool: usize,
+    /// How its back-ends are asked.
     pub terms: Arc<Terms>,
+}
+
+/// What a request must have, all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matches {
+    /// Whom it is for.
+    pub host: Host,
+    /// What it is for.
+    pub path: Path,
+    /// One of these methods; if empty, any.
+    pub methods: Vec<String>,
+    /// All of these fields.
+    pub headers: Vec<Header>,
+}
+
+/// Hosts, in lower case and without port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// All.
+    Any,
+    /// Everything below this name, which begins with a dot: `.example.com`.
+    Below(String),
+    /// This one.
+    Exact(String),
+}
+
+/// Paths, as they stand in the request: nothing is decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// This one and everything below it, by whole segments.
+    Prefix(String),
+    /// This one.
+    Exact(String),
+}
+
+/// A field that must be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its name; case does not matter.
+    pub name: String,
+    /// Its whole value, if that matters; case does.
+    pub value: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,6 +71,10 @@ pub struct Route {
 pub(super) struct RouteTable {
     host: Option<Spanned<String>>,
     path: Option<Spanned<String>>,
+    path_exact: Option<Spanned<String>>,
+    methods: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    headers: Vec<Spanned<String>>,
     pool: Spanned<String>,
     pub(super) mode: Option<Spanned<String>>,
     pub(super) decline: Option<Vec<Spanned<u16>>>,
@@ -49,11 +94,52 @@ pub(super) struct RouteTable {
     pub(super) heads: HeadsTable,
 }
 
-/// Checks one table.
-pub(super) fn route(table: &RouteTable, pools: &Pools) -> Result<Route, Fault> {
+/// Checks all tables, and puts the most specific first.
+pub(super) fn routes(
+    tables: &[Spanned<RouteTable>],
+    pools: &[Arc<Pool>],
+) -> Result<Vec<Route>, Fault> {
+    let mut routes: Vec<Route> = Vec::with_capacity(tables.len());
+    for table in tables {
+        let route = route(table.get_ref(), pools)?;
+        if routes.iter().any(|other| other.matches == route.matches) {
+            let text = "this route matches what an earlier one does, and nothing else: \
+                        take one of them out";
+            return Err(Fault::at(first_line(table.span()), text));
+        }
+        routes.push(route);
+    }
+    // The sort is stable, so that equals keep the file's order.
+    routes.sort_by_key(|route| std::cmp::Reverse(route.matches.rank()));
+    Ok(routes)
+}
+
+fn first_line(span: Range<usize>) -> Range<usize> {
+    span.start..span.start
+}
+
+impl Matches {
+    /// How specific it is: host, then path, then methods, then fields (`docs/routing.md`).
+    fn rank(&self) -> (usize, usize, usize, usize, bool, usize) {
+        let host = match &self.host {
+            Host::Any => (0, 0),
+            Host::Below(name) => (1, name.len()),
+            Host::Exact(_) => (2, 0),
+        };
+        let path = match &self.path {
+            Path::Prefix(path) => (0, path.len()),
+            Path::Exact(_) => (1, 0),
+        };
+        let methods = !self.methods.is_empty();
+        (host.0, host.1, path.0, path.1, methods, self.headers.len())
+    }
+}
+
+fn route(table: &RouteTable, pools: &[Arc<Pool>]) -> Result<Route, Fault> {
     let name = &table.pool;
-    let backends = pools.get(name.get_ref()).ok_or_else(|| {
-        let known: Vec<_> = pools.keys().map(String::as_str).collect();
+    let found = pools.iter().position(|pool| *pool.name == **name.get_ref());
+    let pool = found.ok_or_else(|| {
+        let known: Vec<_> = pools.iter().map(|pool| &*pool.name).collect();
         let text = format!(
             "no pool is named `{}`: add [pool.{0}], or take one of: {}",
             name.get_ref(),
@@ -62,25 +148,105 @@ pub(super) fn route(table: &RouteTable, pools: &Pools) -> Result<Route, Fault> {
         Fault::at(name.span(), text)
     })?;
     Ok(Route {
-        host: table.host.as_ref().map(host).transpose()?,
-        path: match &table.path {
-            None => "/".to_owned(),
-            Some(path) if path.get_ref().starts_with('/') => path.get_ref().clone(),
-            Some(path) => {
-                let text = format!("`{}` must begin with /", path.get_ref());
-                return Err(Fault::at(path.span(), text));
-            }
+        matches: Matches {
+            host: table.host.as_ref().map_or(Ok(Host::Any), host)?,
+            path: paths(table)?,
+            methods: methods(table)?,
+            headers: table.headers.iter().map(header).collect::<Result<_, _>>()?,
         },
-        backends: backends.clone(),
+        pool,
         terms: Arc::new(terms(table)?),
     })
 }
 
-fn host(value: &Spanned<String>) -> Result<String, Fault> {
-    let host = value.get_ref();
-    if host.is_empty() || crate::http::without_port(host) != host || host.contains(['/', ' ']) {
-        let text = format!("`{host}` must be a host name without port");
+fn host(value: &Spanned<String>) -> Result<Host, Fault> {
+    let text = value.get_ref().to_ascii_lowercase();
+    let name = text.strip_prefix('*').unwrap_or(&text);
+    let below = name.len() < text.len();
+    let bare = name.strip_prefix('.').filter(|_| below).unwrap_or(name);
+    let fine = !bare.is_empty()
+        && crate::http::without_port(bare) == bare
+        && !bare.starts_with('.')
+        && !bare.ends_with('.')
+        && !bare.contains(['/', ' ', '*'])
+        && (!below || name.starts_with('.'));
+    if !fine {
+        let text = format!(
+            "`{}` must be a host name without port, such as example.com or *.example.com",
+            value.get_ref()
+        );
         return Err(Fault::at(value.span(), text));
     }
-    Ok(host.to_ascii_lowercase())
+    Ok(match below {
+        true => Host::Below(name.to_owned()),
+        false => Host::Exact(text),
+    })
+}
+
+fn paths(table: &RouteTable) -> Result<Path, Fault> {
+    match (&table.path, &table.path_exact) {
+        (None, None) => Ok(Path::Prefix("/".to_owned())),
+        (Some(prefix), None) => Ok(Path::Prefix(path(prefix)?)),
+        (None, Some(exact)) => Ok(Path::Exact(path(exact)?)),
+        (Some(_), Some(exact)) => {
+            let text = "a route has `path` or `path-exact`, not both";
+            Err(Fault::at(exact.span(), text))
+        }
+    }
+}
+
+fn path(value: &Spanned<String>) -> Result<String, Fault> {
+    let path = value.get_ref();
+    if !path.starts_with('/') {
+        let text = format!("`{path}` must begin with /");
+        return Err(Fault::at(value.span(), text));
+    }
+    if !path
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#')
+    {
+        let text = format!(
+            "`{path}` must be as in a request: percent-encoded, without query and fragment"
+        );
+        return Err(Fault::at(value.span(), text));
+    }
+    if crate::http::has_dot_segments(path) {
+        let text = format!("`{path}` has dot segments: no request with these gets here");
+        return Err(Fault::at(value.span(), text));
+    }
+    Ok(path.clone())
+}
+
+fn methods(table: &RouteTable) -> Result<Vec<String>, Fault> {
+    let Some(list) = &table.methods else {
+        return Ok(Vec::new());
+    };
+    if list.get_ref().is_empty() {
+        let text = "no method: name some, or take the key out for all";
+        return Err(Fault::at(list.span(), text));
+    }
+    let method = |value: &Spanned<String>| match is_token(value.get_ref().as_bytes()) {
+        true => Ok(value.get_ref().clone()),
+        false => {
+            let text = format!("`{}` is no method, such as GET", value.get_ref());
+            Err(Fault::at(value.span(), text))
+        }
+    };
+    list.get_ref().iter().map(method).collect()
+}
+
+fn header(value: &Spanned<String>) -> Result<Header, Fault> {
+    let text = value.get_ref();
+    let (name, wanted) = match text.split_once(':') {
+        None => (text.as_str(), None),
+        Some((name, value)) => (name, Some(value.trim().to_owned())),
+    };
+    if !is_token(name.as_bytes()) {
+        let text = format!("`{text}` must be a field's \"Name\" or \"Name: value\"");
+        return Err(Fault::at(value.span(), text));
+    }
+    Ok(Header {
+        name: name.to_owned(),
+        value: wanted,
+    })
 }

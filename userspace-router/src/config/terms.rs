@@ -87,7 +87,7 @@ pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
         None => default.decline,
         Some(codes) => codes.iter().map(decline).collect::<Result<_, _>>()?,
     };
-    let ask_over = number(&table.ask_over_bytes, 65_536, 0..=i64::MAX)?;
+    let ask_over = number(table.ask_over_bytes.as_ref(), 65_536, 0..=i64::MAX)?;
     Ok(Terms {
         decline,
         mode: choose_or(

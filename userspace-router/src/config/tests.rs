@@ -29,6 +29,9 @@ fn the_example_is_good_and_says_the_defaults() {
     assert_eq!(example.limits, short.limits);
     assert_eq!(short.routes.len(), 1);
     assert_eq!(short.routes[0].terms, example.routes[0].terms);
+    let (pool, other) = (&example.pools[0], &short.pools[0]);
+    assert_eq!((&pool.balance, &pool.link), (&other.balance, &other.link));
+    assert_eq!(pool.eject, other.eject);
 }
 
 #[test]
@@ -40,9 +43,17 @@ fn the_most_specific_route_stands_first() {
     let order: Vec<_> = config
         .routes
         .iter()
-        .map(|route| (route.host.as_deref(), route.path.as_str()))
+        .map(|route| (route.matches.host.clone(), route.matches.path.clone()))
         .collect();
-    assert_eq!(order, [(Some("x"), "/"), (None, "/a/b"), (None, "/a")]);
+    let prefix = |path: &str| Path::Prefix(path.to_owned());
+    assert_eq!(
+        order,
+        [
+            (Host::Exact("x".to_owned()), prefix("/")),
+            (Host::Any, prefix("/a/b")),
+            (Host::Any, prefix("/a"))
+        ]
+    );
 }
 
 #[test]
@@ -165,6 +176,96 @@ fn errors_name_file_line_and_key() {
             "f.toml:12: ask: unknown field `ask`",
         ),
         ("[[route]]\npool = \"a\"", "", "f.toml: no [[route]]"),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[[route]]\npool = \"a\"",
+            "f.toml:11: [[route]]: this route matches what an earlier one does",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nhost = \"a.*.b\"",
+            "f.toml:11: host: `a.*.b` must be a host name",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\npath = \"/\"\npath-exact = \"/\"",
+            "f.toml:12: path-exact: a route has `path` or `path-exact`",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\npath = \"/a/..\"",
+            "f.toml:11: path: `/a/..` has dot segments",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\npath = \"/a b\"",
+            "f.toml:11: path: `/a b` must be as in a request",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nmethods = []",
+            "f.toml:11: methods: no method",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nmethods = [\"GET \"]",
+            "f.toml:11: methods: `GET ` is no method",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nheaders = [\"X Y: 1\"]",
+            "f.toml:11: headers: `X Y: 1` must be a field's",
+        ),
+        (
+            "127.0.0.1:1\",",
+            "[::1]:2\",",
+            "f.toml:7: backends: `[::1]:2` stands here twice",
+        ),
+        (
+            "]\n[[route]]",
+            "]\nweights = [1]\n[[route]]",
+            "f.toml:9: weights: 1 weights for 2 back-ends",
+        ),
+        (
+            "]\n[[route]]",
+            "]\nweights = [1, 0]\n[[route]]",
+            "f.toml:9: weights: 0 must be between 1 and 1000",
+        ),
+        (
+            "]\n[[route]]",
+            "]\nhash-by = \"client\"\n[[route]]",
+            "f.toml:9: hash-by: only balance = \"hash\" has a key",
+        ),
+        (
+            "]\n[[route]]",
+            "]\nbalance = \"hash\"\nhash-by = \"cookie:\"\n[[route]]",
+            "f.toml:10: hash-by: `cookie:` must be \"client\"",
+        ),
+        (
+            "]\n[[route]]",
+            "]\nproxy-protocol = \"v3\"\n[[route]]",
+            "f.toml:9: proxy-protocol: `v3` must be one of",
+        ),
+        (
+            "]\n[[route]]",
+            "]\n[pool.a.eject]\nms = 10\nmax-ms = 5\n[[route]]",
+            "f.toml:11: max-ms: 5 must not be below ms = 10",
+        ),
+        (
+            "]\n[[route]]",
+            "]\n[pool.a.eject]\nstatus = [404]\n[[route]]",
+            "f.toml:10: status: 404 must be between 500 and 599",
+        ),
+        (
+            "]\n[[route]]",
+            "]\n[pool.a.check]\n[[route]]",
+            "f.toml:9: [pool.a.check]: missing field `path`",
+        ),
+        (
+            "]\n[[route]]",
+            "]\n[pool.a.check]\npath = \"health\"\n[[route]]",
+            "f.toml:10: path: `health` must be a path",
+        ),
         ("pool = \"a\"", "pool = \"a", "f.toml:10: pool: "),
     ] {
         let text = GOOD.replacen(from, to, 1);
@@ -172,8 +273,20 @@ fn errors_name_file_line_and_key() {
         assert!(message.starts_with(parts), "{message}\nfor {to}");
     }
     assert_eq!(error(GOOD), "fine");
-    let missing = Config::load(Path::new("/nonexistent.toml"))
+    let missing = Config::load(FilePath::new("/nonexistent.toml"))
         .unwrap_err()
         .to_string();
     assert!(missing.starts_with("/nonexistent.toml: cannot be read: No such file"));
+}
+
+#[test]
+fn unix_back_ends_need_the_engine_user() {
+    let text = GOOD.replacen("[::1]:2", "unix:/run/a.sock", 1);
+    assert_eq!(error(&text), "fine");
+    let text = text.replacen("\"user\"", "\"kernel\"", 1);
+    assert_eq!(
+        error(&text),
+        "f.toml:7: backends: `unix:/run/a.sock`: the engine \"kernel\" carries TCP only: give the \
+         back-end a TCP address such as 127.0.0.1:8080, or set engine = \"user\""
+    );
 }

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::place::Fault;
 
-pub(super) fn choose_or<T: Copy>(
+pub(super) fn choose_or<T: Clone>(
     value: &Option<Spanned<String>>,
     default: T,
     choices: &[(&str, T)],
@@ -17,9 +17,9 @@ pub(super) fn choose_or<T: Copy>(
         .map_or(Ok(default), |value| choose(value, choices))
 }
 
-pub(super) fn choose<T: Copy>(value: &Spanned<String>, choices: &[(&str, T)]) -> Result<T, Fault> {
+pub(super) fn choose<T: Clone>(value: &Spanned<String>, choices: &[(&str, T)]) -> Result<T, Fault> {
     let found = choices.iter().find(|(name, _)| name == value.get_ref());
-    found.map(|(_, choice)| *choice).ok_or_else(|| {
+    found.map(|(_, choice)| choice.clone()).ok_or_else(|| {
         let names: Vec<_> = choices
             .iter()
             .map(|(name, _)| format!("\"{name}\""))
@@ -29,8 +29,11 @@ pub(super) fn choose<T: Copy>(value: &Spanned<String>, choices: &[(&str, T)]) ->
     })
 }
 
+/// Milliseconds of the longest time that can be set.
+pub(super) const DAY: i64 = 86_400_000;
+
 pub(super) fn number(
-    value: &Option<Spanned<i64>>,
+    value: Option<&Spanned<i64>>,
     default: u64,
     range: RangeInclusive<i64>,
 ) -> Result<u64, Fault> {

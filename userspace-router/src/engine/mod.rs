@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use underpass_proto::{Command, Event, Side};
 
 /// Names a command to whoever gave it; the engine does not look at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
 /// What an engine tells.

@@ -31,27 +31,32 @@ impl Request {
     /// True if the path has `.` or `..` segments, also such as only some servers take for
     /// one: with an encoded dot, after `\` or an encoded slash, or with parameters behind `;`.
     pub fn has_dot_segments(&self) -> bool {
-        let mut segment = Segment::Empty;
-        let mut bytes = self.path_only().bytes();
-        while let Some(byte) = bytes.next() {
-            let byte = match byte {
-                // A `%` without two digits stands for itself.
-                b'%' => decoded(&mut bytes).unwrap_or(b'%'),
-                byte => byte,
-            };
-            let ends = matches!(byte, b'/' | b'\\' | b';');
-            if ends && segment.is_dots() {
-                return true;
-            }
-            segment = match (byte, segment) {
-                (b'/' | b'\\', _) => Segment::Empty,
-                (b'.', Segment::Empty) => Segment::Dot,
-                (b'.', Segment::Dot) => Segment::Dots,
-                _ => Segment::Other,
-            };
-        }
-        segment.is_dots()
+        has_dot_segments(self.path_only())
     }
+}
+
+/// The same, of a path without query.
+pub fn has_dot_segments(path: &str) -> bool {
+    let mut segment = Segment::Empty;
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        let byte = match byte {
+            // A `%` without two digits stands for itself.
+            b'%' => decoded(&mut bytes).unwrap_or(b'%'),
+            byte => byte,
+        };
+        let ends = matches!(byte, b'/' | b'\\' | b';');
+        if ends && segment.is_dots() {
+            return true;
+        }
+        segment = match (byte, segment) {
+            (b'/' | b'\\', _) => Segment::Empty,
+            (b'.', Segment::Empty) => Segment::Dot,
+            (b'.', Segment::Dot) => Segment::Dots,
+            _ => Segment::Other,
+        };
+    }
+    segment.is_dots()
 }
 
 /// What of a segment was seen.

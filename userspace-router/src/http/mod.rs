@@ -19,6 +19,7 @@ mod target;
 pub use body::Length;
 pub use fields::is_token;
 pub use forwarded::{Forwarded, Network, Style};
+pub use lookup::has_dot_segments;
 pub use problem::Problem;
 pub use request::Request;
 pub use response::Response;

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The policy of the configuration file: the first route that fits names a pool, of which
+//! those that are well are asked in the order that its balancing says.
+//!
+//! Invariant: a plan names at least one back-end: if none of a pool is well, all are asked as
+//! if they were. Locks are held for a few steps in memory only.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::balance::{hash, Balancer};
+use super::{Attempt, Outcome, Plan, Policy};
+use crate::address::Address;
+use crate::config::{Balance, HashBy, Pool, Route};
+use crate::health::{Change, Health, Usable};
+use crate::http::problem::{self, Problem};
+use crate::http::Request;
+
+/// The policy of a configuration.
+#[derive(Debug)]
+pub struct Table {
+    routes: Vec<Route>,
+    groups: Vec<Group>,
+}
+
+/// A pool and what is known about it.
+#[derive(Debug)]
+struct Group {
+    pool: Arc<Pool>,
+    index: HashMap<Address, usize>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    balancer: Balancer,
+    health: Vec<Health>,
+}
+
+impl Table {
+    /// A table of routes, of which the first that fits is taken, to these pools.
+    pub fn new(routes: Vec<Route>, pools: &[Arc<Pool>]) -> Self {
+        Self {
+            routes,
+            groups: pools.iter().map(Group::new).collect(),
+        }
+    }
+
+    /// The pools, in their order.
+    pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.groups.iter().map(|group| &group.pool)
+    }
+
+    /// A check of a back-end has ended; `why` is what was wrong if it was not good.
+    pub fn checked(&self, pool: usize, backend: &Address, outcome: Result<(), String>) {
+        let Some(group) = self.groups.get(pool) else {
+            return;
+        };
+        let (Some(member), Some(rules)) = (group.index.get(backend), &group.pool.check) else {
+            return;
+        };
+        let mut state = group.lock();
+        let health = state.health.get_mut(*member);
+        let change = health.and_then(|health| health.checked(outcome.is_ok(), rules));
+        drop(state);
+        let why = outcome.err().map(|why| format!(": {why}"));
+        group.tell(backend, change, &why.unwrap_or_default());
+    }
+}
+
+impl Policy for Table {
+    fn plan(&self, request: &Request, client: SocketAddr, now: Instant) -> Result<Plan, Problem> {
+        let route = self.routes.iter().find(|route| route.matches.fits(request));
+        let route = route.ok_or(problem::NO_ROUTE)?;
+        let group = self.groups.get(route.pool).ok_or(problem::NO_ROUTE)?;
+        Ok(Plan {
+            backends: group.order(group.key(request, client.ip()), now),
+            terms: route.terms.clone(),
+            link: group.pool.link.clone(),
+            tag: route.pool,
+        })
+    }
+
+    fn asked(&self, attempt: &Attempt) {
+        if let Some((group, member)) = self.find(attempt) {
+            group.lock().balancer.began(member);
+        }
+    }
+
+    fn ended(&self, attempt: &Attempt, outcome: Outcome, now: Instant) {
+        if let Some((group, member)) = self.find(attempt) {
+            let change = group.ended(member, attempt.began, outcome, now);
+            group.tell(&attempt.backend, change, "");
+        }
+    }
+}
+
+impl Table {
+    fn find(&self, attempt: &Attempt) -> Option<(&Group, usize)> {
+        let group = self.groups.get(attempt.tag)?;
+        Some((group, *group.index.get(&attempt.backend)?))
+    }
+}
+
+impl Group {
+    fn new(pool: &Arc<Pool>) -> Self {
+        let members = pool.members.iter().enumerate();
+        Self {
+            pool: pool.clone(),
+            index: members.map(|(at, m)| (m.address.clone(), at)).collect(),
+            state: Mutex::new(State {
+                balancer: Balancer::new(pool.balance.clone(), &pool.members),
+                health: pool.members.iter().map(|_| Health::default()).collect(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, request: &Request, client: IpAddr) -> u64 {
+        let Balance::Hash(by) = &self.pool.balance else {
+            return 0;
+        };
+        let found = match by {
+            HashBy::Client => None,
+            HashBy::Header(name) => request.values(name).next(),
+            HashBy::Cookie(name) => request.cookie(name),
+        };
+        match (found, client.to_canonical()) {
+            (Some(value), _) => hash(value),
+            (None, IpAddr::V4(ip)) => hash(&ip.octets()),
+            (None, IpAddr::V6(ip)) => hash(&ip.octets()),
+        }
+    }
+
+    fn order(&self, key: u64, now: Instant) -> Vec<Address> {
+        let mut state = self.lock();
+        let State { balancer, health } = &mut *state;
+        let usable: Vec<_> = health.iter().map(|health| health.usable(now)).collect();
+        let members = || 0..usable.len();
+        let is = |at: usize, wanted| usable.get(at) == Some(&wanted);
+        let mut candidates: Vec<_> = members().filter(|&at| !is(at, Usable::No)).collect();
+        if candidates.is_empty() {
+            candidates = members().collect();
+        }
+        let mut order = balancer.order(candidates, key);
+        // Who is on trial is asked first, or not at all.
+        let first = order.first().copied();
+        order.retain(|&at| Some(at) == first || !is(at, Usable::Trial));
+        if let Some(first) = first.filter(|&at| is(at, Usable::Trial)) {
+            if let Some(health) = health.get_mut(first) {
+                health.try_out(now);
+            }
+        }
+        let address = |at: usize| self.pool.members.get(at).map(|m| m.address.clone());
+        order.into_iter().filter_map(address).collect()
+    }
+
+    fn ended(
+        &self,
+        member: usize,
+        began: Instant,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Option<Change> {
+        let mut state = self.lock();
+        state.balancer.ended(member);
+        let rules = self.pool.eject.as_ref()?;
+        let failed = match outcome {
+            Outcome::Answered(status) => rules.status.contains(&status),
+            Outcome::Declined(_) => false,
+            Outcome::Failed(_) => true,
+            Outcome::Abandoned => return None,
+        };
+        let others = state.health.iter().enumerate();
+        let last = !others
+            .filter(|&(at, _)| at != member)
+            .any(|(_, health)| health.usable(now) == Usable::Yes);
+        let health = state.health.get_mut(member)?;
+        match failed {
+            true => health.failed(began, now, rules, last),
+            false => health.succeeded(began, now),
+        }
+    }
+
+    /// A line for whoever watches the router.
+    fn tell(&self, backend: &Address, change: Option<Change>, why: &str) {
+        if let Some(change) = change {
+            eprintln!(
+                "underpass: pool {}: {backend} is {change}{why}",
+                self.pool.name
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The router's side towards clients: from a head to its exchange, and what is between two
+//! exchanges of a connection.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use underpass_proto::{Command, Head};
+
+use super::feedback::Told;
+use super::Router;
+use crate::config::Link;
+use crate::engine::Engine;
+use crate::exchange::{Exchange, Place, Record};
+use crate::http::problem::{self, Problem};
+use crate::http::Request;
+use crate::proxy_protocol::{self, Ends};
+
+/// What is known of a client's connection.
+#[derive(Debug, Default)]
+pub(super) struct Front {
+    pub exchange: Option<Exchange>,
+    /// The next request's head, which waits for this exchange to end.
+    waiting: Option<Head>,
+    serial: u32,
+    /// The entry in `Router::timers`.
+    pub timer: Option<Instant>,
+    /// When the connection is closed unless a request comes.
+    pub idle_until: Option<Instant>,
+    /// As a PROXY protocol header told.
+    told_ends: Option<Ends>,
+    /// Whose connection it is, where that is known.
+    pub ends: Option<Ends>,
+    /// How the plan's back-ends are connected to.
+    pub link: Arc<Link>,
+    /// The plan's.
+    pub tag: usize,
+    pub told: Told,
+}
+
+impl<E: Engine> Router<E> {
+    pub(super) fn head(&mut self, mut head: Head, now: Instant) {
+        if head.generation > 1 && !self.fronts.contains_key(&head.id) {
+            // Of a connection that was ended while its next request was on its way here.
+            return;
+        }
+        let listener = head.listener.and_then(|id| self.listeners.get(&id));
+        let mut told_ends = None;
+        if head.generation == 1 && listener == Some(&true) {
+            match proxy_protocol::parse(&head.head) {
+                Ok(header) => {
+                    head.head.drain(..header.length);
+                    told_ends = header.ends;
+                }
+                Err(fault) => return self.distrust(&head, fault.name()),
+            }
+        }
+        let front = self.fronts.entry(head.id).or_default();
+        front.told_ends = front.told_ends.or(told_ends);
+        if front.exchange.is_some() {
+            front.waiting = Some(head);
+        } else {
+            self.begin(head, now);
+        }
+    }
+
+    /// Ends a connection that does not say whose it is as it should.
+    fn distrust(&mut self, head: &Head, reason: &'static str) {
+        let mut record = Record::new(head.peer.unwrap_or(NOWHERE));
+        record.reason = reason;
+        self.log.write(&record);
+        self.end(Command::QueueAbort { id: head.id });
+    }
+
+    fn begin(&mut self, head: Head, now: Instant) {
+        let front = self.fronts.entry(head.id).or_default();
+        let socket = head.peer.zip(head.local);
+        front.ends = front
+            .told_ends
+            .or(socket.map(|(client, local)| Ends { client, local }));
+        let nowhere = Ends {
+            client: NOWHERE,
+            local: NOWHERE,
+        };
+        let Ends { client, local } = front.ends.unwrap_or(nowhere);
+        let target_max = self.limits.target_bytes;
+        if self.stop_by.is_some() {
+            return self.refuse(head.id, client, problem::STOPPING);
+        }
+        if head.over_limit {
+            return self.refuse(head.id, client, Request::over_limit(&head.head, target_max));
+        }
+        let request = match Request::parse(&head.head, target_max) {
+            Ok(request) => request,
+            Err(problem) => return self.refuse(head.id, client, problem),
+        };
+        let plan = match request.has_dot_segments() {
+            true => Err(problem::DOT_SEGMENTS),
+            false => self.policy.plan(&request, client, now),
+        };
+        let place = Place {
+            front: head.id,
+            generation: head.generation,
+            client,
+            local,
+        };
+        front.idle_until = None;
+        if let Ok(plan) = &plan {
+            front.link = plan.link.clone();
+            front.tag = plan.tag;
+        }
+        let limits = self.limits.clone();
+        front.exchange = Some(Exchange::new(
+            place,
+            request,
+            plan,
+            limits,
+            front.serial,
+            now,
+        ));
+        self.act(head.id, now);
+    }
+
+    /// Answers a head that is no request, and ends the connection.
+    fn refuse(&mut self, id: u32, client: SocketAddr, problem: Problem) {
+        let mut record = Record::new(client);
+        record.status = problem.status;
+        record.reason = problem.name;
+        self.log.write(&record);
+        self.forget_front(id);
+        let data = problem.render(false, true);
+        self.end(Command::Send {
+            id,
+            data,
+            if_quiet: false,
+        });
+        self.end(Command::Drain {
+            id,
+            limit_bytes: Some(self.limits.drain_bytes),
+            limit_ms: Some(self.limits.drain.as_millis() as u32),
+        });
+    }
+
+    /// An exchange is over; its queue was ended unless `keep`.
+    pub(super) fn finished(&mut self, id: u32, keep: bool, now: Instant) {
+        self.pool.give_up(id);
+        let Some(front) = self.fronts.get_mut(&id) else {
+            return;
+        };
+        let told = std::mem::take(&mut front.told);
+        if let Some(exchange) = front.exchange.take() {
+            front.serial = exchange.serial().wrapping_add(1);
+            told.end(&*self.policy, front.tag, &exchange.record, now);
+            self.log.write(&exchange.record);
+        }
+        let waiting = front.waiting.take();
+        front.idle_until = Some(now + self.limits.client_idle);
+        match (keep, waiting) {
+            (false, _) => self.forget_front(id),
+            (true, Some(head)) => self.begin(head, now),
+            (true, None) if self.stop_by.is_some() => self.close_front(id),
+            (true, None) => {}
+        }
+    }
+
+    /// Closes a connection on which nothing happens.
+    pub(super) fn close_front(&mut self, id: u32) {
+        self.forget_front(id);
+        self.end(Command::QueueDel { id });
+    }
+
+    fn forget_front(&mut self, id: u32) {
+        if let Some(timer) = self.fronts.remove(&id).and_then(|front| front.timer) {
+            self.timers.remove(&(timer, id));
+        }
+        for queue in self.pool.idle_of(id) {
+            self.close_back(queue);
+        }
+    }
+}
+
+/// Stands for an address that is not known.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

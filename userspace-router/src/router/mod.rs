@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Connects engine, policy, exchanges, timers and the log: the shell around pure parts.
+//!
+//! One task owns everything; only connecting happens elsewhere. It reads the clock once
+//! per wake-up and hands the time on. `fronts.rs` is its side towards clients, `backs.rs`
+//! towards back-ends, `feedback.rs` towards the policy.
+//!
+//! Invariants: a front is known from its first head until its queue is ended; every
+//! connection to a back-end, and every attempt to make one, is counted in `pool` until it is gone.
+
+mod backs;
+mod feedback;
+mod fronts;
+mod token;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
+use underpass_proto::{Command, Event, Side};
+
+use crate::access::AccessLog;
+use crate::config::Limits;
+use crate::engine::{Engine, EngineError, Incoming, Listen, Refused, Token};
+use crate::exchange::{Action, Exchange, Tag, Verdict};
+use crate::pool::{Grant, Pool};
+use crate::route::Policy;
+use backs::Connected;
+use fronts::Front;
+use token::{token_serial, Kind};
+
+/// A router on an engine.
+pub struct Router<E> {
+    engine: E,
+    policy: Arc<dyn Policy>,
+    limits: Arc<Limits>,
+    log: AccessLog,
+    /// Listeners, and whether their connections begin with a PROXY protocol header.
+    listeners: HashMap<u32, bool>,
+    fronts: HashMap<u32, Front>,
+    pool: Pool,
+    /// Connections on their way to the engine, by the command's token.
+    adopting: HashMap<Token, Grant>,
+    timers: BTreeSet<(Instant, u32)>,
+    /// Fronts whose exchange got an input, and may want something done.
+    due: Vec<u32>,
+    connected: UnboundedReceiver<Connected>,
+    connect: UnboundedSender<Connected>,
+    /// When exchanges have to be over, once the router is stopping.
+    stop_by: Option<Instant>,
+}
+
+/// A socket that listens already.
+#[derive(Debug)]
+pub struct Listening {
+    /// The socket.
+    pub socket: TcpListener,
+    /// Each connection begins with a PROXY protocol header; one without it is reset.
+    pub proxy_protocol: bool,
+}
+
+impl<E: Engine> Router<E> {
+    /// A router without listeners.
+    pub fn new(engine: E, policy: Arc<dyn Policy>, limits: Limits, log: AccessLog) -> Self {
+        let (connect, connected) = unbounded_channel();
+        Self {
+            engine,
+            policy,
+            pool: Pool::new(limits.idle_connections, limits.idle),
+            limits: Arc::new(limits),
+            log,
+            listeners: HashMap::new(),
+            fronts: HashMap::new(),
+            adopting: HashMap::new(),
+            timers: BTreeSet::new(),
+            due: Vec::new(),
+            connected,
+            connect,
+            stop_by: None,
+        }
+    }
+
+    /// Hands listening sockets to the engine.
+    ///
+    /// # Errors
+    /// If the engine refuses one, or cannot go on.
+    pub async fn listen(&mut self, sockets: Vec<Listening>) -> Result<(), EngineError> {
+        let mut expected = HashMap::new();
+        for (number, listening) in (0..).zip(sockets) {
+            let proxy_protocol = listening.proxy_protocol;
+            let terms = Listen {
+                head_limit: self.limits.head_bytes,
+                proxy_protocol,
+            };
+            let token = Kind::Listener.token(number, 0);
+            self.engine.listen(listening.socket, terms, token);
+            expected.insert(token, proxy_protocol);
+        }
+        while !expected.is_empty() {
+            let mut inbox = Vec::new();
+            self.engine.wait(&mut inbox).await?;
+            for incoming in inbox {
+                match incoming {
+                    Incoming::Added { token, id } => {
+                        if let Some(proxy_protocol) = expected.remove(&token) {
+                            self.listeners.insert(id, proxy_protocol);
+                        }
+                    }
+                    Incoming::Refused { refusal, .. } => {
+                        return Err(EngineError(refusal.to_string()));
+                    }
+                    Incoming::Event(event) => self.event(event, Instant::now()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves until `stop` resolves and the exchanges of that moment have ended.
+    ///
+    /// # Errors
+    /// If the engine cannot go on.
+    pub async fn run(
+        &mut self,
+        stop: impl std::future::Future<Output = ()>,
+    ) -> Result<(), EngineError> {
+        tokio::pin!(stop);
+        let mut inbox = Vec::new();
+        loop {
+            let deadline = self.deadline();
+            let sleep = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                outcome = self.engine.wait(&mut inbox) => outcome?,
+                Some(connected) = self.connected.recv() => {
+                    self.connect_ended(connected, Instant::now());
+                }
+                () = sleep => {}
+                () = &mut stop, if self.stop_by.is_none() => self.begin_to_stop(Instant::now()),
+            }
+            let now = Instant::now();
+            for incoming in inbox.drain(..) {
+                self.incoming(incoming, now);
+            }
+            self.expire(now);
+            while let Some(front) = self.due.pop() {
+                self.act(front, now);
+            }
+            if self
+                .stop_by
+                .is_some_and(|by| by <= now || self.fronts.is_empty())
+            {
+                self.engine.shutdown();
+                return Ok(());
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let timer = self.timers.first().map(|&(at, _)| at);
+        [timer, self.pool.deadline(), self.stop_by]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(at, id)) = self.timers.first().filter(|&&(at, _)| at <= now) {
+            self.timers.remove(&(at, id));
+            let Some(front) = self.fronts.get_mut(&id) else {
+                continue;
+            };
+            front.timer = None;
+            if front.exchange.is_some() {
+                self.with_exchange(id, now, |exchange| exchange.timeout(now));
+            } else {
+                self.close_front(id);
+            }
+        }
+        for queue in self.pool.aged(now) {
+            self.close_back(queue);
+        }
+        for asker in self.pool.impatient(now) {
+            if self.is_current(asker) {
+                self.with_exchange(asker.front, now, |exchange| {
+                    exchange.connect_failed(Verdict::Full, now);
+                });
+            }
+        }
+    }
+
+    fn begin_to_stop(&mut self, now: Instant) {
+        self.stop_by = Some(now + self.limits.shutdown);
+        for (id, _) in std::mem::take(&mut self.listeners) {
+            self.end(Command::ListenerDel { id });
+        }
+        let mut idle = Vec::new();
+        for (&id, front) in &mut self.fronts {
+            match &mut front.exchange {
+                Some(exchange) => exchange.stop(),
+                None => idle.push(id),
+            }
+        }
+        for id in idle {
+            self.close_front(id);
+        }
+        for queue in self.pool.idle() {
+            self.close_back(queue);
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming, now: Instant) {
+        match incoming {
+            Incoming::Event(event) => self.event(event, now),
+            Incoming::Added { token, id } => {
+                if let Some(grant) = self.adopting.remove(&token) {
+                    self.adopted(grant, id, now);
+                }
+            }
+            Incoming::Refused { token, refusal } => self.refused(token, &refusal, now),
+        }
+    }
+
+    fn event(&mut self, event: Event, now: Instant) {
+        let id = event.id();
+        let serving = match self.pool.serves(id) {
+            Some(Some(front)) => Some(front),
+            Some(None) => {
+                // Whatever an idle connection says, it is not to be used again.
+                self.end(Command::QueueAbort { id });
+                return self.back_gone(id);
+            }
+            None => None,
+        };
+        match (event, serving) {
+            (Event::Head(head), None) if head.side == Side::Front => self.head(head, now),
+            (Event::Head(head), Some(front)) => {
+                self.with_exchange(front, now, |exchange| exchange.back_head(&head, now));
+            }
+            (Event::Done(done), Some(front)) => {
+                self.with_exchange(front, now, |exchange| exchange.back_done(&done, now));
+            }
+            (Event::Done(done), None) => {
+                self.with_exchange(id, now, |exchange| exchange.front_done(&done, now));
+            }
+            (Event::Closed(closed), Some(front)) => {
+                self.with_exchange(front, now, |exchange| exchange.back_closed(&closed, now));
+            }
+            (Event::Closed(closed), None) => match self.fronts.get(&id) {
+                Some(front) if front.exchange.is_some() => {
+                    self.with_exchange(id, now, |exchange| exchange.front_closed(&closed, now));
+                }
+                Some(_) => self.close_front(id),
+                None => {}
+            },
+            // From a queue that was ended while the event was on its way.
+            (Event::Head(_), None) => {}
+        }
+    }
+
+    fn refused(&mut self, token: Token, refusal: &Refused, now: Instant) {
+        let (kind, front, serial) = Kind::of(token);
+        if kind == Kind::Tagged(Tag::Ending) {
+            return;
+        }
+        if !GONE.contains(&refusal.errno) {
+            eprintln!("underpass: {refusal}");
+        }
+        if let Some(grant) = self.adopting.remove(&token) {
+            return self.not_connected(grant, Verdict::Down, now);
+        }
+        let current = self
+            .exchange(front)
+            .is_some_and(|exchange| token_serial(exchange.serial()) == serial);
+        if let (true, Kind::Tagged(tag)) = (current, kind) {
+            self.with_exchange(front, now, |exchange| exchange.refused(tag, now));
+        }
+    }
+
+    fn with_exchange(&mut self, id: u32, now: Instant, input: impl FnOnce(&mut Exchange)) {
+        if let Some(exchange) = self.exchange(id) {
+            input(exchange);
+            self.act(id, now);
+        }
+    }
+
+    fn exchange(&mut self, front: u32) -> Option<&mut Exchange> {
+        self.fronts.get_mut(&front)?.exchange.as_mut()
+    }
+
+    /// Does what an exchange wants done, until it wants nothing.
+    fn act(&mut self, id: u32, now: Instant) {
+        loop {
+            let Some(front) = self.fronts.get_mut(&id) else {
+                return;
+            };
+            let Some(exchange) = &mut front.exchange else {
+                break;
+            };
+            let serial = exchange.serial();
+            let actions = exchange.take_actions();
+            front
+                .told
+                .attempts(&*self.policy, front.tag, &exchange.record, now);
+            if actions.is_empty() {
+                break;
+            }
+            for action in actions {
+                match action {
+                    Action::Command(command, tag) => self.command(id, serial, command, tag),
+                    Action::Connect { backend, fresh } => self.reach(id, backend, fresh, now),
+                    Action::Release { queue, .. } => self.release(queue, now),
+                    Action::Finished { keep } => self.finished(id, keep, now),
+                }
+            }
+        }
+        self.set_timer(id);
+    }
+
+    fn command(&mut self, front: u32, serial: u32, command: Command, tag: Tag) {
+        let ends = match &command {
+            Command::QueueAbort { id } | Command::QueueDel { id } | Command::Drain { id, .. } => {
+                Some(*id)
+            }
+            _ => None,
+        };
+        let token = Kind::Tagged(tag).token(front, serial);
+        self.engine.submit(command, token);
+        if let Some(queue) = ends {
+            self.back_gone(queue);
+        }
+    }
+
+    fn set_timer(&mut self, id: u32) {
+        let Some(front) = self.fronts.get_mut(&id) else {
+            return;
+        };
+        let wanted = match &front.exchange {
+            Some(exchange) => exchange.deadline(),
+            None => front.idle_until,
+        };
+        if front.timer == wanted {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut front.timer, wanted) {
+            self.timers.remove(&(old, id));
+        }
+        if let Some(at) = wanted {
+            self.timers.insert((at, id));
+        }
+    }
+
+    /// A command whose refusal means nothing.
+    fn end(&mut self, command: Command) {
+        let token = Kind::Tagged(Tag::Ending).token(0, 0);
+        self.engine.submit(command, token);
+    }
+}
+
+/// Errnos (ENOENT, EPIPE, ENOTEMPTY, ENOTCONN) of a peer that left before a command reached
+/// it, or that spoke unasked: everyday life, and nothing that a client should be able to fill
+/// a log with.
+const GONE: [i32; 4] = [2, 32, 39, 107];
