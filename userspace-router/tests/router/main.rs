@@ -4,9 +4,13 @@
 //! `UNDERPASS_ENGINE` chooses the engine (default `user`; `kernel` needs root and the
 //! module), `UNDERPASS_BIN` the program. So the same tests hold for both engines.
 
+mod chunked;
 mod cli;
 mod faults;
 mod heads;
 mod responses;
+mod rewrite;
+mod stalls;
 mod support;
+mod tunnels;
 mod upload;

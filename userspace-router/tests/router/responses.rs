@@ -5,15 +5,6 @@ use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// A back-end that answers each request with these bytes.
-fn answers(bytes: &'static str) -> std::net::SocketAddr {
-    backend(move |mut peer, _| {
-        while !peer.head().is_empty() {
-            peer.send(bytes);
-        }
-    })
-}
-
 #[test]
 fn a_large_download() {
     let body = noise(5_000_000);

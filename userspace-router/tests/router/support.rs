@@ -209,6 +209,40 @@ impl Client {
         hex(sum)
     }
 
+    /// A line without its CRLF.
+    pub fn line(&mut self) -> String {
+        loop {
+            if let Some(at) = self.ahead.windows(2).position(|w| w == b"\r\n") {
+                let line: Vec<u8> = self.ahead.drain(..at + 2).collect();
+                return String::from_utf8_lossy(&line[..at]).into_owned();
+            }
+            assert_ne!(self.fill().expect("a line"), 0, "FIN within a line");
+        }
+    }
+
+    /// A chunked body's content, and its trailer section.
+    pub fn chunked(&mut self) -> (Vec<u8>, String) {
+        let mut content = Vec::new();
+        loop {
+            let line = self.line();
+            let size = usize::from_str_radix(&line, 16).expect("a size and nothing else");
+            if size == 0 {
+                break;
+            }
+            content.append(&mut self.body(size));
+            assert_eq!(self.line(), "");
+        }
+        let mut trailers = String::new();
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                return (content, trailers);
+            }
+            trailers += &line;
+            trailers.push('\n');
+        }
+    }
+
     /// All bytes up to FIN.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.fill().expect("bytes or FIN") > 0 {}
@@ -225,6 +259,12 @@ impl Client {
                 Err(error) => panic!("neither FIN nor reset: {error}"),
             }
         }
+    }
+
+    /// All bytes up to a reset; `None` if a FIN comes instead.
+    pub fn until_reset(&mut self) -> Option<Vec<u8>> {
+        self.ends_by_reset()
+            .then(|| std::mem::take(&mut self.ahead))
     }
 
     pub fn half_close(&self) {
@@ -283,9 +323,46 @@ pub fn take(mut peer: Client, _: u32) {
         if head.contains("Expect: 100-continue") {
             peer.send("HTTP/1.1 100 Continue\r\n\r\n");
         }
-        let digest = peer.digest(content_length(&head));
+        let digest = if field(&head, "Transfer-Encoding").is_some() {
+            sha256(&peer.chunked().0)
+        } else {
+            peer.digest(content_length(&head))
+        };
         peer.send(ok(&digest));
     }
+}
+
+/// A back-end that answers each request with these bytes.
+pub fn answers(bytes: impl Into<Vec<u8>>) -> SocketAddr {
+    let bytes = bytes.into();
+    backend(move |mut peer, _| {
+        while !peer.head().is_empty() {
+            peer.send(&bytes);
+        }
+    })
+}
+
+/// A back-end that answers each request with the request's head.
+pub fn mirror() -> SocketAddr {
+    backend(|mut peer, _| loop {
+        let head = peer.head();
+        if head.is_empty() {
+            return;
+        }
+        peer.send(ok(&head));
+    })
+}
+
+/// A body in chunks of so many bytes.
+pub fn in_chunks(body: &[u8], size: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for chunk in body.chunks(size) {
+        out.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        out.extend_from_slice(chunk);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"0\r\n\r\n");
+    out
 }
 
 /// A back-end that declines everything with this status.
