@@ -10,7 +10,7 @@ use underpass_proto::{Command, Framing};
 
 use super::{Exchange, Tag, Upload};
 use crate::http::problem::{self, Problem};
-use crate::http::{Length, Version};
+use crate::http::{date, Length, Version};
 
 /// How often a request may come through here: several of these in a row are fine, a loop is
 /// not.
@@ -44,9 +44,11 @@ impl Exchange {
         let close = self.closes_after_answer();
         let connection = if close { "Connection: close\r\n" } else { "" };
         let length = body.len();
-        let mut data =
-            format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {length}\r\n{connection}\r\n")
-                .into_bytes();
+        let date = date::imf(self.time(now));
+        let mut data = format!(
+            "HTTP/1.1 200 OK\r\nDate: {date}\r\n{kind}Content-Length: {length}\r\n{connection}\r\n"
+        )
+        .into_bytes();
         data.extend_from_slice(&body);
         if data.len() > DATA_MAX as usize {
             return self.answer(problem::HEAD_TOO_LONG, now);
@@ -61,7 +63,7 @@ impl Exchange {
         self.record.reason = problem.name;
         self.drop_back();
         let close = self.closes_after_answer();
-        let data = problem.render(self.request.method == "HEAD", close);
+        let data = problem.render(self.request.method == "HEAD", close, self.time(now));
         self.last_word(data, close, now);
     }
 

@@ -27,7 +27,7 @@ mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use underpass_proto::{Body, Closed, Command, Framing, FramingKind, Reason};
 
@@ -133,6 +133,8 @@ pub struct Place {
     pub client: SocketAddr,
     /// The address it connected to.
     pub local: SocketAddr,
+    /// The time of day when the head came.
+    pub time: SystemTime,
 }
 
 /// One request and its response.
@@ -323,6 +325,11 @@ impl Exchange {
 
     fn command(&mut self, command: Command, tag: Tag) {
         self.actions.push(Action::Command(command, tag));
+    }
+
+    /// The time of day.
+    fn time(&self, now: Instant) -> SystemTime {
+        self.place.time + now.duration_since(self.began)
     }
 
     /// A body of this framing, with the route's trailers and the time it may stand still.

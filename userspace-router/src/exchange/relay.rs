@@ -63,7 +63,7 @@ impl Exchange {
             generation: head.generation,
             to: self.place.front,
             body: Framing::None.into(),
-            data: self.rendered(response, Length::None),
+            data: self.rendered(response, Length::None, now),
             if_quiet: false,
         };
         self.command(route, Tag::IntoFront);
@@ -110,7 +110,7 @@ impl Exchange {
             generation,
             to: self.place.front,
             body: self.response_body(response.length, leaves),
-            data: self.rendered(response, leaves),
+            data: self.rendered(response, leaves, now),
             if_quiet: false,
         };
         let download = match response.length {
@@ -135,11 +135,12 @@ impl Exchange {
         }
     }
 
-    fn rendered(&self, response: &Response, leaves: Length) -> Vec<u8> {
+    fn rendered(&self, response: &Response, leaves: Length, now: Instant) -> Vec<u8> {
         let onward = Onward {
             version: self.request.version,
             close: self.close,
             leaves,
+            time: self.time(now),
         };
         response.render(onward, &self.plan.terms.rewrite)
     }

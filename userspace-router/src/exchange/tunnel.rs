@@ -43,6 +43,7 @@ impl Exchange {
             version: self.request.version,
             close: false,
             leaves: Length::None,
+            time: self.time(now),
         };
         let body = self.body(Framing::Tunnel);
         let route = Command::Route {

@@ -6,6 +6,7 @@
 //! It must not do I/O, and must not know about queues.
 
 mod body;
+pub mod date;
 mod fields;
 mod forwarded;
 mod line;

@@ -4,6 +4,10 @@
 //! Invariant: a name appears in the access log and in `Proxy-Status`, and never changes
 //! its meaning. Texts are constants: nothing that a client sent is ever echoed.
 
+use std::time::SystemTime;
+
+use super::date;
+
 /// A reason to answer a request without a back-end's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -302,7 +306,7 @@ pub const STOPPING: Problem = other(
 
 impl Problem {
     /// The whole answer: head and, unless the request was a HEAD, one line of text.
-    pub fn render(&self, head_only: bool, close: bool) -> Vec<u8> {
+    pub fn render(&self, head_only: bool, close: bool, time: SystemTime) -> Vec<u8> {
         let Problem {
             status,
             name,
@@ -312,8 +316,9 @@ impl Problem {
         let phrase = phrase(*status);
         let connection = if close { "Connection: close\r\n" } else { "" };
         let length = text.len() + 1;
+        let date = date::imf(time);
         let mut out = format!(
-            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\n\
+            "HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\nContent-Type: text/plain\r\n\
              Content-Length: {length}\r\nProxy-Status: underpass; error={error}; \
              details=\"{name}\"\r\n{connection}\r\n"
         );
@@ -348,14 +353,19 @@ mod tests {
 
     #[test]
     fn an_answer_names_its_reason_and_its_exact_length() {
-        let whole = String::from_utf8(NO_ROUTE.render(false, true)).unwrap();
+        let whole =
+            String::from_utf8(NO_ROUTE.render(false, true, SystemTime::UNIX_EPOCH)).unwrap();
         let (head, body) = whole.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n"));
+        assert!(
+            head.starts_with("HTTP/1.1 404 Not Found\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n")
+        );
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
         assert!(head.contains(
             "Proxy-Status: underpass; error=destination_not_found; details=\"no-route\""
         ));
         assert!(head.ends_with("Connection: close"));
-        assert!(NO_ROUTE.render(true, false).ends_with(b"\r\n\r\n"));
+        assert!(NO_ROUTE
+            .render(true, false, SystemTime::UNIX_EPOCH)
+            .ends_with(b"\r\n\r\n"));
     }
 }

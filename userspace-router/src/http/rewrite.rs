@@ -6,11 +6,12 @@
 //! `Edit` refuses; fields of this hop (Connection, TE, Upgrade, Expect) are only ever ours.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
 use super::body::Length;
 use super::fields::{self, Lines};
 use super::forwarded::{Forwarded, Style};
-use super::{line, Request, Response, Version};
+use super::{date, line, Request, Response, Version};
 use crate::address::Address;
 
 /// How heads of a route are rewritten, and what is let through.
@@ -292,6 +293,8 @@ pub struct Onward {
     pub close: bool,
     /// How the body leaves.
     pub leaves: Length,
+    /// When it came: the Date of a response without one (RFC 9110 section 6.6.1).
+    pub time: SystemTime,
 }
 
 impl Response {
@@ -301,6 +304,7 @@ impl Response {
             version,
             close,
             leaves,
+            time,
         } = onward;
         let mut out = Vec::with_capacity(self.kept.len() + self.phrase.len() + 160);
         out.extend_from_slice(format!("HTTP/1.1 {} ", self.status).as_bytes());
@@ -312,7 +316,7 @@ impl Response {
             Length::None => version == Version::Http11,
             Length::Exact(_) | Length::UntilClose => false,
         };
-        let mut coded = false;
+        let (mut coded, mut dated) = (false, false);
         for (name, value) in self.kept.iter() {
             if name.eq_ignore_ascii_case("transfer-encoding") {
                 if may_code {
@@ -325,6 +329,7 @@ impl Response {
                     fields::put(&mut out, name, &names);
                 }
             } else if !rewrite.response.removes(name) {
+                dated |= name.eq_ignore_ascii_case("date");
                 fields::put(&mut out, name, value);
             }
         }
@@ -332,6 +337,9 @@ impl Response {
             fields::put(&mut out, "Transfer-Encoding", b"chunked");
         }
         if !self.is_interim() {
+            if !dated {
+                fields::put(&mut out, "Date", date::imf(time).as_bytes());
+            }
             fields::put(&mut out, "Via", rewrite.via(self.version).as_bytes());
             self.connection(&mut out, version, close);
             out.extend_from_slice(rewrite.response.add.as_bytes());

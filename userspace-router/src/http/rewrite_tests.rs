@@ -173,9 +173,11 @@ fn relayed(head: &str, method: &str, version: Version, close: bool, leaves: Leng
         version,
         close,
         leaves,
+        time: SystemTime::UNIX_EPOCH,
     };
     let whole = String::from_utf8(response.render(onward, &rewrite)).unwrap();
-    whole.strip_suffix("\r\n\r\n").unwrap().replace("\r\n", "|")
+    let dated = whole.replace("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", "D\r\n");
+    dated.strip_suffix("\r\n\r\n").unwrap().replace("\r\n", "|")
 }
 
 #[test]
@@ -185,7 +187,7 @@ fn responses() {
     let sized =
         "HTTP/1.0 200 Fine\r\nX-b : 1\r\nServer: x\r\nConnection: x-hop, Content-Length\r\n\
                  X-Hop: 1\r\nKeep-Alive: 5\r\ncontent-LENGTH: 3\r\n\r\n";
-    let kept = "HTTP/1.1 200 Fine|X-b: 1|content-LENGTH: 3|Via: 1.0 underpass";
+    let kept = "HTTP/1.1 200 Fine|X-b: 1|content-LENGTH: 3|D|Via: 1.0 underpass";
     let added = "X-Added: 1";
     let relay = |head, version, close, leaves| relayed(head, "GET", version, close, leaves);
     assert_eq!(
@@ -203,21 +205,21 @@ fn responses() {
     // A fold becomes a space.
     let folded = "HTTP/1.1 200 \r\nA: b\r\n\t c\r\n\r\n";
     let whole = relay(folded, Http11, true, UntilClose);
-    assert!(whole.starts_with("HTTP/1.1 200 |A: b c|Via"), "{whole}");
+    assert!(whole.starts_with("HTTP/1.1 200 |A: b c|D|Via"), "{whole}");
     // Chunks for whom they are for.
     let chunked =
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nTrailer: x-t, y\r\nB: c\r\n\r\n";
     assert_eq!(
         relay(chunked, Http11, false, Chunked),
-        format!("HTTP/1.1 200 OK|transfer-encoding: chunked|Trailer: x-t|B: c|Via: 1.1 underpass|{added}")
+        format!("HTTP/1.1 200 OK|transfer-encoding: chunked|Trailer: x-t|B: c|D|Via: 1.1 underpass|{added}")
     );
     assert_eq!(
         relay(chunked, Http10, true, UntilClose),
-        format!("HTTP/1.1 200 OK|B: c|Via: 1.1 underpass|Connection: close|{added}")
+        format!("HTTP/1.1 200 OK|B: c|D|Via: 1.1 underpass|Connection: close|{added}")
     );
     assert_eq!(
         relay("HTTP/1.1 200 OK\r\nB: c\r\n\r\n", Http11, false, Chunked),
-        format!("HTTP/1.1 200 OK|B: c|Transfer-Encoding: chunked|Via: 1.1 underpass|{added}")
+        format!("HTTP/1.1 200 OK|B: c|Transfer-Encoding: chunked|D|Via: 1.1 underpass|{added}")
     );
     // What would be, had there been a body.
     for (version, coding) in [(Http11, "transfer-encoding: chunked|"), (Http10, "")] {
@@ -227,6 +229,10 @@ fn responses() {
             "{whole}"
         );
     }
+    // A Date stays as it is.
+    let dated = "HTTP/1.1 200 OK\r\ndate: x\r\nContent-Length: 0\r\n\r\n";
+    let whole = relay(dated, Http11, false, Length::None);
+    assert!(whole.contains("|date: x|Content-Length: 0|Via"), "{whole}");
     // No length where it could only mislead.
     for head in [
         "HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n",
@@ -245,12 +251,12 @@ fn switching() {
     let switch = "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\nS: t\r\n\r\n";
     assert_eq!(
         relayed(switch, "GET", Version::Http11, false, Length::None),
-        "HTTP/1.1 101 Go|S: t|Via: 1.1 underpass|Connection: upgrade|Upgrade: websocket|X-Added: 1"
+        "HTTP/1.1 101 Go|S: t|D|Via: 1.1 underpass|Connection: upgrade|Upgrade: websocket|X-Added: 1"
     );
     let wants = "HTTP/1.1 426 Up\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(
         relayed(wants, "GET", Version::Http11, true, Length::None),
-        "HTTP/1.1 426 Up|Content-Length: 0|Via: 1.1 underpass|Connection: upgrade, close|Upgrade: x|X-Added: 1"
+        "HTTP/1.1 426 Up|Content-Length: 0|D|Via: 1.1 underpass|Connection: upgrade, close|Upgrade: x|X-Added: 1"
     );
     let offers = "HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n";
     let whole = relayed(offers, "GET", Version::Http11, false, Length::None);

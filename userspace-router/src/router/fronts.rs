@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use underpass_proto::{Command, Head};
 
@@ -104,6 +104,7 @@ impl<E: Engine> Router<E> {
             generation: head.generation,
             client,
             local,
+            time: SystemTime::now(),
         };
         front.idle_until = None;
         if let Ok(plan) = &plan {
@@ -129,7 +130,7 @@ impl<E: Engine> Router<E> {
         record.reason = problem.name;
         self.log.write(&record);
         self.forget_front(id);
-        let data = problem.render(false, true);
+        let data = problem.render(false, true, SystemTime::now());
         self.end(Command::Send {
             id,
             data,

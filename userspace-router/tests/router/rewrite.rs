@@ -81,14 +81,14 @@ fn host_via_additions_and_removals() {
 #[test]
 fn responses() {
     let answer = "HTTP/1.1 200 Fine\r\nx-B : 1\r\nServer: s\r\nFolded: a\r\n  b\r\n\
-                  Connection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: 9\r\nContent-Length: 0\r\n\r\n";
+                  Connection: x-hop\r\nX-Hop: 1\r\nKeep-Alive: 9\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
     let route = "heads.response-remove = [\"server\"]\nheads.response-add = [\"X-C: 2\"]";
     let router = Router::start(&[answers(answer)], route, "");
     let mut client = router.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(
         client.head(),
-        "HTTP/1.1 200 Fine\r\nx-B: 1\r\nFolded: a b\r\nContent-Length: 0\r\n\
+        "HTTP/1.1 200 Fine\r\nx-B: 1\r\nFolded: a b\r\nDate: d\r\nContent-Length: 0\r\n\
          Via: 1.1 underpass\r\nX-C: 2\r\n\r\n"
     );
 }

@@ -32,6 +32,7 @@ impl Scene {
             generation: 7,
             client: ([127, 0, 0, 1], 1).into(),
             local: ([127, 0, 0, 1], 2).into(),
+            time: SystemTime::UNIX_EPOCH,
         };
         let plan = Plan {
             backends: (81..81 + backends).map(address).collect(),

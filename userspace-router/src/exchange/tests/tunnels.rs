@@ -210,7 +210,10 @@ fn what_is_answered_here() {
     let options = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n";
     let (words, text) = answer(options, Terms::default());
     assert_eq!(words, ours);
-    assert_eq!(text, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(
+        text,
+        "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n"
+    );
     let trace = "TRACE /x HTTP/1.1\r\nHost: a\r\nCookie: c\r\nMax-Forwards: 0\r\n\r\n";
     let (words, text) = answer(trace, connecting());
     assert_eq!(words, ours);
@@ -222,7 +225,7 @@ fn what_is_answered_here() {
     assert_eq!(
         head,
         format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: message/http\r\nContent-Length: {}",
+            "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: message/http\r\nContent-Length: {}",
             body.len()
         )
     );
