@@ -6,6 +6,7 @@
 
 mod chunked;
 mod cli;
+mod duplex;
 mod faults;
 mod heads;
 mod responses;

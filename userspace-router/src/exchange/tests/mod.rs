@@ -382,6 +382,11 @@ fn an_early_answer() {
             "route(5>1,Length(5),413)",
             "abort(5) drain(1) finished(false)",
         ),
+        (
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "route(5>1,UntilClose,200)",
+            "abort(5) drain(1) finished(false)",
+        ),
     ] {
         let mut scene = Scene::asking(PUT, 1);
         scene.told();

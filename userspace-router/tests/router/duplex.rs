@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Responses that begin, and end, while the request still flows; and what comes before them.
+
+use crate::support::*;
+
+#[test]
+fn a_response_may_end_first_and_both_connections_live_on() {
+    let backend = backend(|mut peer, number| {
+        assert_eq!(number, 1, "a second connection");
+        loop {
+            let head = peer.head();
+            if head.is_empty() {
+                return;
+            }
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+            peer.send(ok("early"));
+            peer.chunked();
+        }
+    });
+    let router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    for _ in 0..3 {
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n");
+        assert_eq!(status(&client.head()), 200);
+        assert_eq!(client.body(5), b"early");
+        // The exchange ends with the upload, not before.
+        client.send(in_chunks(&noise(100_000), 1_000));
+        let log = router.logged();
+        assert!(log.contains(" status=200 reason=- "), "{log}");
+    }
+}
+
+#[test]
+fn an_echo_in_chunks() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        loop {
+            let size = usize::from_str_radix(&peer.line(), 16).expect("a size");
+            let chunk = peer.body(size + 2);
+            peer.send(format!("{size:x}\r\n"));
+            peer.send(chunk);
+            if size == 0 {
+                return;
+            }
+        }
+    });
+    let router = Router::start(&[backend], "", "");
+    let body = noise(3_000_000);
+    let mut client = router.connect();
+    let mut sender = client.stream.try_clone().expect("a clone");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunks = in_chunks(&body, 7_919);
+    let sending = std::thread::spawn(move || std::io::Write::write_all(&mut sender, &chunks));
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(sha256(&client.chunked().0), sha256(&body));
+    sending.join().expect("no panic").expect("all is sent");
+}
+
+#[test]
+fn a_response_that_explains_a_broken_upload_is_relayed() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        peer.body(1_000);
+        // No word of closing, and gone with unread bytes: whoever goes on sending is reset.
+        peer.send("HTTP/1.1 413 Large\r\nContent-Length: 4\r\n\r\nbig\n");
+    });
+    let router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+    client.send(noise(1_000_000));
+    assert_eq!(status(&client.head()), 413);
+    assert_eq!(client.body(4), b"big\n");
+}
+
+#[test]
+fn a_half_closed_client_gets_its_response_to_a_chunked_upload() {
+    let router = Router::start(&[taker()], "", "");
+    let mut client = router.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(in_chunks(b"hello", 2));
+    client.half_close();
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.rest(), sha256(b"hello").into_bytes());
+}
+
+#[test]
+fn interim_responses_pass_in_order_but_not_to_an_old_client() {
+    let backend = || {
+        backend(|mut peer, _| {
+            while !peer.head().is_empty() {
+                peer.send(
+                    "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+                     HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+                );
+                peer.body(2);
+                peer.send(ok("done"));
+            }
+        })
+    };
+    let put = "Content-Length: 2\r\nExpect: 100-continue\r\nConnection: keep-alive\r\n\r\n";
+    let router = Router::start(&[backend()], "", "");
+    let mut client = router.connect();
+    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{put}"));
+    let early = client.head();
+    assert_eq!((status(&early), field(&early, "Link")), (103, Some("</a>")));
+    assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(status(&client.head()), 102);
+    client.send("hi");
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(4), b"done");
+    let mut client = router.connect();
+    client.send(format!("PUT / HTTP/1.0\r\n{put}hi"));
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(4), b"done");
+    // A 100 that nobody asked for is the router's own business.
+    let router = Router::start(
+        &[answers(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
+        )],
+        "",
+        "",
+    );
+    let mut client = router.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(status(&client.head()), 204);
+}
+
+#[test]
+fn too_many_interim_responses_are_502() {
+    let many = "HTTP/1.1 103 Early\r\n\r\n".repeat(17);
+    let router = Router::start(&[answers(many)], "", "");
+    let mut client = router.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..16 {
+        assert_eq!(status(&client.head()), 103);
+    }
+    let head = client.head();
+    assert_eq!(status(&head), 502);
+    assert!(
+        head.contains("details=\"many-interim-responses\""),
+        "{head}"
+    );
+}
+
+#[test]
+fn a_client_that_waits_for_100_and_gets_a_final_answer_may_not_go_on() {
+    // The back-end would read on, but the client never sends: its connection ends.
+    let router = Router::start(&[answers(ok("no need"))], "", "");
+    let mut client = router.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    let head = client.head();
+    assert_eq!(status(&head), 200);
+    assert_eq!(field(&head, "Connection"), Some("close"));
+    assert_eq!(client.rest(), b"no need");
+}
