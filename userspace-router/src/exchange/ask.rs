@@ -67,6 +67,7 @@ impl Exchange {
         self.serial = self.serial.wrapping_add(1);
         self.phase = Phase::Connecting;
         self.deadline = Some(self.asking_ends());
+        self.record.accepted_after = None;
         self.record.asked.push((backend.clone(), Verdict::Asked));
         self.actions.push(Action::Connect { backend, fresh });
     }
@@ -317,9 +318,6 @@ impl Exchange {
             Verdict::Broke
         });
         self.drop_back();
-        if self.phase == Phase::Committed && self.record.accepted_after.is_some() {
-            return self.answer(problem::BACKEND_BROKE, now);
-        }
         self.hold();
         if reused {
             self.connect_again(problem::BACKEND_BROKE, now);

@@ -43,8 +43,19 @@ impl Exchange {
         if let Some(problem) = self.failed.take() {
             return self.fail(problem, now);
         }
+        // Also after a write error: the response that explains it may be on its way.
+        self.await_response(now);
+    }
+
+    /// The back-end accepted, and broke before the body: its response may be on its way.
+    pub(super) fn untaken(&mut self, now: Instant) {
+        self.upload = Upload::Parked;
+        self.await_response(now);
+    }
+
+    /// Nothing more of the body goes; a response, or the end of the connection, is to come.
+    fn await_response(&mut self, now: Instant) {
         if self.download == Download::Awaiting {
-            // Also after a write error: the response that explains it may be on its way.
             self.deadline = Some(now + self.limits.response);
             if self.back.as_ref().is_some_and(|back| back.closed) {
                 return self.fail(problem::BACKEND_BROKE, now);

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Exchanges as tables: what the engine tells, and what is commanded then.
 
+mod any;
 mod bodies;
 mod tunnels;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use underpass_proto::{Closed, Done, ForwardResult, Head, Reason, Side};
 
 use super::*;
-use crate::config::{Mode, OnSilence, Terms};
+use crate::config::{AllDeclined, Config, Mode, OnSilence, Terms};
 
 const FRONT: u32 = 1;
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
@@ -39,13 +40,13 @@ impl Scene {
             terms: Arc::new(terms),
             ..Plan::default()
         };
-        let limits =
-            crate::config::Config::parse("example", include_str!("../../../underpass.toml"))
-                .unwrap()
-                .limits;
+        static LIMITS: LazyLock<Arc<Limits>> = LazyLock::new(|| {
+            let example = include_str!("../../../underpass.toml");
+            Arc::new(Config::parse("example", example).unwrap().limits)
+        });
         let request = Request::parse(head.as_bytes(), 1_000).unwrap();
         Self {
-            exchange: Exchange::new(place, request, Ok(plan), Arc::new(limits), 0, now),
+            exchange: Exchange::new(place, request, Ok(plan), LIMITS.clone(), 0, now),
             now,
         }
     }
@@ -70,19 +71,8 @@ impl Scene {
         words.join(" ")
     }
 
-    fn exchange_head(&mut self, queue: u32, head: &str) -> Vec<Action> {
-        let head = Head {
-            id: queue,
-            generation: 3,
-            side: Side::Back,
-            listener: None,
-            head: head.as_bytes().to_vec(),
-            over_limit: false,
-            sent: 0,
-            peer: None,
-            local: None,
-        };
-        self.exchange.back_head(&head, self.now);
+    fn exchange_head(&mut self, queue: u32, response: &str) -> Vec<Action> {
+        self.exchange.back_head(&head(queue, response), self.now);
         self.exchange.take_actions()
     }
 
@@ -112,6 +102,20 @@ impl Scene {
         self.now += Duration::from_millis(ms);
         self.exchange.timeout(self.now);
         self.told()
+    }
+}
+
+fn head(queue: u32, text: &str) -> Head {
+    Head {
+        id: queue,
+        generation: 3,
+        side: Side::Back,
+        listener: None,
+        head: text.as_bytes().to_vec(),
+        over_limit: false,
+        sent: 0,
+        peer: None,
+        local: None,
     }
 }
 
@@ -344,6 +348,45 @@ fn what_the_engine_refused_was_never_sent() {
     assert_eq!(scene.connected(7, false), "send(7,head)");
     scene.exchange.refused(Tag::IntoFront, scene.now);
     assert_eq!(scene.told(), "abort(7) abort(1) finished(false)");
+}
+
+#[test]
+fn a_refusal_that_comes_late() {
+    // Accepted, and gone: its response may be on its way, and is read before 502 is said.
+    let accepted = || {
+        let mut scene = Scene::asking(PUT, 2);
+        scene.told();
+        scene.connected(5, false);
+        scene.back_head(5, "HTTP/1.1 100 Continue\r\n\r\n");
+        scene.exchange.refused(Tag::IntoBack, scene.now);
+        assert_eq!(scene.told(), "");
+        scene
+    };
+    assert_eq!(
+        accepted().back_closed(5, Reason::Reset),
+        "abort(5) send(1,502) drain(1) finished(false)"
+    );
+    let refusal = "HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(
+        accepted().back_head(5, refusal),
+        "route(5>1,None,413) abort(5) drain(1) finished(false)"
+    );
+    // A 200 instead of 100, and gone: there is no second response.
+    let mut scene = Scene::asking(PUT, 2);
+    scene.told();
+    scene.connected(5, false);
+    scene.back_head(5, OK);
+    scene.exchange.refused(Tag::IntoBack, scene.now);
+    assert_eq!(scene.told(), "");
+    let end = scene.back_done(5, ForwardResult::Complete, 5);
+    assert_eq!(end, "abort(5) drain(1) finished(false)");
+    // An answer to what was never asked is none.
+    let mut scene = Scene::asking(GET, 2);
+    scene.told();
+    scene.connected(5, false);
+    scene.back_head(5, OK);
+    scene.exchange.refused(Tag::IntoBack, scene.now);
+    assert_eq!(scene.told(), "abort(5) abort(1) finished(false)");
 }
 
 #[test]
