@@ -24,6 +24,10 @@ module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, 
 vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of them
 	@tests/vm.sh $(KERNEL) $(SCRIPTS)
 
+.PHONY: fuzz
+fuzz: ## each parser on what a fuzzer makes up, for SECONDS=300; TARGET=head, chunked, ... for one alone
+	@tests/fuzz/run.sh "$(or $(TARGET),all)" "$(SECONDS)"
+
 .PHONY: shell
 shell: ## a guest with module, router and tests in /payload, and this terminal; KERNEL=stock or debug
 	@qemu/boot.sh $(KERNEL) --project --interactive --memory 3072 --time 86400 -- bash

@@ -25,6 +25,7 @@ step 'gates of the guest tests' tests/gates_test.py
 step 'lint' tests/lint.sh
 step 'generated files' netlink-proto/check-generated.sh
 step 'cargo test' cargo_tests
+step 'fuzzing, a little' tests/fuzz/run.sh --smoke
 step 'guest: stock kernel' tests/vm.sh stock
 step 'guest: debug kernel' tests/vm.sh debug
 steps_end

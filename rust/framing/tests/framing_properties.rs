@@ -116,7 +116,11 @@ proptest! {
         prop_assert_eq!(fresh(limit).feed(&input), expected);
         for cut in 0..=input.len() {
             let mut scan = fresh(limit);
-            prop_assert_eq!(scan.feed(&input[..cut]), head::verdict(&input[..cut], limit, prelude));
+            let verdict = head::verdict(&input[..cut], limit, prelude);
+            prop_assert_eq!(scan.feed(&input[..cut]), verdict);
+            if verdict == Scan::NeedMore {
+                prop_assert_eq!(scan.has_text(), head::has_text(&input[..cut], prelude));
+            }
             prop_assert_eq!(scan.feed(&input[cut..]), expected);
         }
         if let Scan::Done { len } = expected {

@@ -26,6 +26,19 @@ pub fn verdict(bytes: &[u8], limit: u32, prelude: bool) -> Scan {
     }
 }
 
+/// Whether these bytes, which hold no end of a head, hold more than empty lines.
+pub fn has_text(bytes: &[u8], prelude: bool) -> bool {
+    let front = if prelude {
+        proxy(bytes)
+    } else {
+        Front::Ends(0)
+    };
+    match front {
+        Front::Ends(start) => bytes[start..].iter().any(|b| !b"\r\n".contains(b)),
+        Front::IsNone(_) | Front::Unknown => !bytes.is_empty(),
+    }
+}
+
 /// The first empty line after a line with text; bare LF ends lines too.
 pub fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let start = bytes.iter().position(|b| !b"\r\n".contains(b))?;
