@@ -93,7 +93,11 @@ impl Exchange {
             return;
         }
         self.record.verdict(verdict);
-        self.ask_next(problem::NONE_REACHABLE, now);
+        let problem = match verdict {
+            Verdict::Full => problem::ALL_FULL,
+            _ => problem::NONE_REACHABLE,
+        };
+        self.ask_next(problem, now);
     }
 
     /// There is a connection: sends the head, and the body unless it waits for a verdict.

@@ -226,6 +226,13 @@ pub const NONE_REACHABLE: Problem = other(
     "destination_unavailable",
     "No back-end could be reached.",
 );
+/// Every back-end has as many connections as it may have, or none can be reached.
+pub const ALL_FULL: Problem = other(
+    503,
+    "all-full",
+    "connection_limit_reached",
+    "Every back-end is busy.",
+);
 /// A back-end stayed silent where it should have accepted or declined.
 pub const SILENT: Problem = other(
     504,

@@ -17,7 +17,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 /// Runs `command` with a file of this content.
-fn with_file(name: &str, content: &str, command: &str) -> (Option<i32>, String, String) {
+pub fn with_file(name: &str, content: &str, command: &str) -> (Option<i32>, String, String) {
     let name = format!("underpass-cli-{}-{name}.toml", std::process::id());
     let path = std::env::temp_dir().join(name);
     std::fs::write(&path, content).expect("the file is written");

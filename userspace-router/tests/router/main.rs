@@ -4,14 +4,20 @@
 //! `UNDERPASS_ENGINE` chooses the engine (default `user`; `kernel` needs root and the
 //! module), `UNDERPASS_BIN` the program. So the same tests hold for both engines.
 
+mod balancing;
 mod chunked;
 mod cli;
 mod duplex;
 mod faults;
 mod heads;
+mod health;
+mod pools;
+mod proxy;
 mod responses;
 mod rewrite;
+mod routing;
 mod stalls;
 mod support;
 mod tunnels;
+mod unix;
 mod upload;

@@ -23,7 +23,11 @@ pub struct Router {
     pub address: SocketAddr,
     config: PathBuf,
     log: Receiver<String>,
+    errors: Receiver<String>,
 }
+
+/// One listener on IPv4.
+pub const LISTENER: &str = "address = \"127.0.0.1:0\"";
 
 impl Router {
     /// One route to these back-ends; `route` and `limits` are further lines of TOML.
@@ -34,15 +38,26 @@ impl Router {
 
     /// The same, with the usual time for what is unfinished when it ends.
     pub fn start_patiently(backends: &[SocketAddr], route: &str, limits: &str) -> Self {
-        let engine = std::env::var("UNDERPASS_ENGINE").unwrap_or_else(|_| "user".to_owned());
+        let pool = list("backends", backends);
+        let tables = format!("[pool.p]\n{pool}\n[[route]]\npool = \"p\"\n{route}\n");
+        Self::launch(LISTENER, &tables, limits)
+    }
+
+    /// A pool `p` of these back-ends with further lines, and one route to it.
+    pub fn with_pool(backends: &[SocketAddr], pool: &str, limits: &str) -> Self {
+        let backends = list("backends", backends);
+        let tables = format!("[[route]]\npool = \"p\"\n[pool.p]\n{backends}\n{pool}\n");
+        Self::launch(LISTENER, &tables, &with(limits, "shutdown-ms", 100))
+    }
+
+    /// The lines of one listener, and of everything but it and `[limits]`.
+    pub fn launch(listener: &str, tables: &str, limits: &str) -> Self {
+        let engine = engine();
         // On a busy machine a second is nothing: only tests about time have short limits.
         let limits = with(&with(limits, "ask-ms", 60_000), "connect-ms", 60_000);
         let limits = with(&limits, "asking-ms", 240_000);
-        let backends: Vec<_> = backends.iter().map(|b| format!("\"{b}\"")).collect();
         let text = format!(
-            "engine = \"{engine}\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
-             [pool.p]\nbackends = [{}]\n[[route]]\npool = \"p\"\n{route}\n[limits]\n{limits}\n",
-            backends.join(", ")
+            "engine = \"{engine}\"\n[[listener]]\n{listener}\n{tables}\n[limits]\n{limits}\n"
         );
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("underpass-test-{}-{number}.toml", std::process::id());
@@ -68,6 +83,7 @@ impl Router {
             address,
             config,
             log,
+            errors,
         }
     }
 
@@ -78,6 +94,21 @@ impl Router {
     /// The next line of the access log.
     pub fn logged(&self) -> String {
         self.log.recv_timeout(PATIENCE).expect("a line of the log")
+    }
+
+    /// Waits until the router has said this on standard error.
+    pub fn said(&self, text: &str) {
+        loop {
+            let line = self.errors.recv_timeout(PATIENCE);
+            if line.expect("a line on standard error").contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// A request over a connection of its own: the answer's status and body.
+    pub fn get(&self, target: &str, fields: &str) -> (u16, String) {
+        self.connect().get(target, fields)
     }
 
     pub fn terminate(&self) {
@@ -107,6 +138,17 @@ impl Drop for Router {
         let _reaped = self.process.wait();
         let _gone = std::fs::remove_file(&self.config);
     }
+}
+
+/// The engine under test.
+pub fn engine() -> String {
+    std::env::var("UNDERPASS_ENGINE").unwrap_or_else(|_| "user".to_owned())
+}
+
+/// A TOML list of addresses.
+pub fn list(key: &str, addresses: &[SocketAddr]) -> String {
+    let quoted: Vec<_> = addresses.iter().map(|a| format!("\"{a}\"")).collect();
+    format!("{key} = [{}]", quoted.join(", "))
 }
 
 /// Lines of TOML with a value for this key, unless they have one.
@@ -159,6 +201,40 @@ impl Client {
         self.stream
             .write_all(bytes.as_ref())
             .expect("bytes are sent");
+    }
+
+    /// False if the peer takes nothing any more.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Bytes up to CRLF, with it.
+    pub fn line(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(at) = self.ahead.windows(2).position(|w| w == b"\r\n") {
+                return self.ahead.drain(..at + 2).collect();
+            }
+            assert_ne!(self.fill().expect("a line"), 0, "FIN within a line");
+        }
+    }
+
+    /// All bytes up to FIN or reset.
+    pub fn try_rest(&mut self) -> Vec<u8> {
+        while self.fill().is_ok_and(|read| read > 0) {}
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// A GET of host `a`, with further field lines: the answer's status and body.
+    pub fn get(&mut self, target: &str, fields: &str) -> (u16, String) {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        self.answer()
+    }
+
+    /// Status and body of an answer with Content-Length.
+    pub fn answer(&mut self) -> (u16, String) {
+        let head = self.head();
+        let body = self.body(content_length(&head) as usize);
+        (status(&head), String::from_utf8(body).expect("text"))
     }
 
     /// Start line and fields, or an empty text where the peer has closed.
@@ -311,6 +387,15 @@ pub fn nobody() -> SocketAddr {
 /// A back-end that takes everything, and answers each request with its body's digest.
 pub fn taker() -> SocketAddr {
     backend(take)
+}
+
+/// A back-end that answers each request with this text.
+pub fn named(name: &'static str) -> SocketAddr {
+    backend(move |mut peer, _| {
+        while !peer.head().is_empty() {
+            peer.send(ok(name));
+        }
+    })
 }
 
 /// What a taker does.

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Back-ends that fail are left out, and come back.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use crate::support::*;
+
+/// Answers with its name, or with what `fails` says while `is_bad`.
+fn moody(name: &'static str, is_bad: &Arc<AtomicBool>, fails: fn(Client)) -> SocketAddr {
+    let is_bad = is_bad.clone();
+    backend(move |mut peer, _| loop {
+        let head = peer.head();
+        if head.is_empty() {
+            return;
+        }
+        if is_bad.load(Ordering::SeqCst) {
+            return fails(peer);
+        }
+        peer.send(ok(name));
+        if head.contains("Connection: close") {
+            return;
+        }
+    })
+}
+
+fn resets(peer: Client) {
+    peer.reset();
+}
+
+fn answers_503(mut peer: Client) {
+    peer.send("HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+}
+
+fn who(router: &Router, requests: usize) -> String {
+    (0..requests).map(|_| router.get("/", "").1).collect()
+}
+
+#[test]
+fn who_fails_in_a_row_is_left_out() {
+    for fails in [resets, answers_503] {
+        let bad = Arc::new(AtomicBool::new(true));
+        let moody = moody("m", &bad, fails);
+        let pool = "[pool.p.eject]\nfailures = 3\nms = 86400000\nmax-ms = 86400000\nstatus = [503]";
+        let router = Router::with_pool(&[moody, named("w")], pool, "");
+        // Every second one is its turn; the client sees these three fail, and no more.
+        let statuses: Vec<_> = (0..12).map(|_| router.get("/", "").0).collect();
+        let failed = statuses.iter().filter(|&&status| status != 200).count();
+        assert_eq!(failed, 3, "{statuses:?}");
+        router.said(&format!(
+            "pool p: {moody} is left out for 86400 s after 3 failures in a row"
+        ));
+        assert_eq!(who(&router, 4), "wwww");
+    }
+}
+
+#[test]
+fn a_trial_brings_it_back() {
+    let bad = Arc::new(AtomicBool::new(true));
+    let moody = moody("m", &bad, resets);
+    let pool = "[pool.p.eject]\nfailures = 1\nms = 20\nmax-ms = 20";
+    let router = Router::with_pool(&[moody, named("w")], pool, "");
+    who(&router, 2);
+    router.said("is left out for 0.02 s after 1 failures in a row");
+    // A trial fails, sooner or later.
+    while router.get("/", "").0 == 200 {}
+    router.said("is left out for 0.02 s: its trial failed");
+    bad.store(false, Ordering::SeqCst);
+    while router.get("/", "").1 != "m" {}
+    router.said("is back: its trial went well");
+    let answers = who(&router, 4);
+    assert!(answers == "mwmw" || answers == "wmwm", "{answers}");
+}
+
+#[test]
+fn declines_are_no_failures_and_the_last_one_is_never_left_out() {
+    let pool = "[pool.p.eject]\nfailures = 1\nms = 86400000\nmax-ms = 86400000";
+    let router = Router::with_pool(&[decliner(421), decliner(421)], pool, "");
+    for _ in 0..4 {
+        assert_eq!(router.get("/", "").0, 421);
+        assert_eq!(router.logged().matches("=declined-421").count(), 2);
+    }
+    let router = Router::with_pool(&[nobody(), nobody()], pool, "");
+    for n in 0..4 {
+        assert_eq!(router.get("/", "").0, 502);
+        let asked = router.logged().matches("=down").count();
+        assert_eq!(asked, if n == 0 { 2 } else { 1 });
+    }
+}
+
+#[test]
+fn checks_take_out_and_bring_back() {
+    let bad = Arc::new(AtomicBool::new(false));
+    let moody = moody("m", &bad, answers_503);
+    let pool = "[pool.p.eject]\nfailures = 0\n\
+        [pool.p.check]\npath = \"/health\"\ninterval-ms = 20\ntimeout-ms = 60000\nrise = 2\nfall = 2";
+    let router = Router::with_pool(&[moody, named("w")], pool, "");
+    assert_eq!(who(&router, 4), "mwmw");
+    bad.store(true, Ordering::SeqCst);
+    router.said(&format!(
+        "pool p: {moody} is down after 2 bad checks: status 503"
+    ));
+    assert_eq!(who(&router, 4), "wwww");
+    bad.store(false, Ordering::SeqCst);
+    router.said(&format!("pool p: {moody} is up after 2 good checks"));
+    let answers = who(&router, 4);
+    assert_eq!(answers.matches('m').count(), 2, "{answers}");
+}
+
+/// What a check cannot use: nobody there, another protocol, silence, endless talk.
+#[test]
+fn every_way_to_fail_a_check() {
+    let silent = backend(|mut peer, _| {
+        peer.head();
+        peer.head();
+    });
+    let foreign = backend(|mut peer, _| peer.send("SSH-2.0-OpenSSH\r\n"));
+    let endless = backend(|mut peer, _| {
+        // Until the check has had enough.
+        while peer.try_send(&[b'x'; 4096]) {}
+    });
+    let cases = [
+        (nobody(), "Connection refused"),
+        (silent, "no answer within 300 ms"),
+        (foreign, "its answer is no HTTP/1 response"),
+        (endless, "no status within 8192 bytes"),
+    ];
+    for (backend, why) in cases {
+        let pool = "[pool.p.check]\npath = \"/\"\ninterval-ms = 20\ntimeout-ms = 300\nfall = 1";
+        let router = Router::with_pool(&[backend], pool, "");
+        router.said(&format!("is down after 1 bad checks: {why}"));
+    }
+}
