@@ -19,6 +19,14 @@ pub enum Address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoAddress;
 
+impl fmt::Display for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("neither an IP address with a port nor unix:/absolute/path")
+    }
+}
+
+impl std::error::Error for NoAddress {}
+
 /// Bytes of the longest path: `sun_path` with its final zero (unix(7)).
 const PATH_MAX: usize = 107;
 

@@ -44,6 +44,28 @@ pub struct Limits {
     pub shutdown: Duration,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 32_768,
+            target_bytes: 8_192,
+            idle_connections: 32,
+            idle: Duration::from_millis(30_000),
+            client_idle: Duration::from_millis(60_000),
+            connect: Duration::from_millis(1_000),
+            ask: Duration::from_millis(1_000),
+            asking: Duration::from_millis(10_000),
+            attempts: 8,
+            response: Duration::from_millis(60_000),
+            stall: Duration::from_millis(60_000),
+            tunnel_idle: Duration::from_millis(3_600_000),
+            drain_bytes: 1 << 20,
+            drain: Duration::from_millis(5_000),
+            shutdown: Duration::from_millis(30_000),
+        }
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct LimitsTable {
@@ -66,28 +88,42 @@ pub(super) struct LimitsTable {
 
 /// Checks `[limits]`.
 pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
-    let ms = |value, default, range| {
-        number(Option::as_ref(value), default, range).map(Duration::from_millis)
+    let ms = |value: &Option<_>, default: Duration, range| {
+        number(value.as_ref(), default.as_millis() as u64, range).map(Duration::from_millis)
     };
     // The cast cannot lose anything: every range ends far below 2^32.
-    let count =
-        |value, default, range| number(Option::as_ref(value), default, range).map(|n| n as usize);
+    let count = |value: &Option<_>, default: usize, range| {
+        number(value.as_ref(), default as u64, range).map(|n| n as usize)
+    };
+    let default = Limits::default();
     Ok(Limits {
         // A head and what is added to it must fit one command (`data-max`, 65000 bytes).
-        head_bytes: number(table.head_bytes.as_ref(), 32_768, 256..=60_000)? as u32,
-        target_bytes: count(&table.target_bytes, 8_192, 64..=65_000)?,
-        idle_connections: count(&table.idle_connections, 32, 0..=65_536)?,
-        idle: ms(&table.idle_ms, 30_000, 0..=DAY)?,
-        client_idle: ms(&table.client_idle_ms, 60_000, 1..=DAY)?,
-        connect: ms(&table.connect_ms, 1_000, 1..=DAY)?,
-        ask: ms(&table.ask_ms, 1_000, 1..=DAY)?,
-        asking: ms(&table.asking_ms, 10_000, 1..=DAY)?,
-        attempts: count(&table.attempts, 8, 1..=1_000)?,
-        response: ms(&table.response_ms, 60_000, 1..=DAY)?,
-        stall: ms(&table.stall_ms, 60_000, 1..=DAY)?,
-        tunnel_idle: ms(&table.tunnel_idle_ms, 3_600_000, 1..=DAY)?,
-        drain_bytes: number(table.drain_bytes.as_ref(), 1 << 20, 0..=i64::MAX)?,
-        drain: ms(&table.drain_ms, 5_000, 0..=3_600_000)?,
-        shutdown: ms(&table.shutdown_ms, 30_000, 0..=DAY)?,
+        head_bytes: number(
+            table.head_bytes.as_ref(),
+            default.head_bytes.into(),
+            256..=60_000,
+        )? as u32,
+        target_bytes: count(&table.target_bytes, default.target_bytes, 64..=65_000)?,
+        idle_connections: count(
+            &table.idle_connections,
+            default.idle_connections,
+            0..=65_536,
+        )?,
+        idle: ms(&table.idle_ms, default.idle, 0..=DAY)?,
+        client_idle: ms(&table.client_idle_ms, default.client_idle, 1..=DAY)?,
+        connect: ms(&table.connect_ms, default.connect, 1..=DAY)?,
+        ask: ms(&table.ask_ms, default.ask, 1..=DAY)?,
+        asking: ms(&table.asking_ms, default.asking, 1..=DAY)?,
+        attempts: count(&table.attempts, default.attempts, 1..=1_000)?,
+        response: ms(&table.response_ms, default.response, 1..=DAY)?,
+        stall: ms(&table.stall_ms, default.stall, 1..=DAY)?,
+        tunnel_idle: ms(&table.tunnel_idle_ms, default.tunnel_idle, 1..=DAY)?,
+        drain_bytes: number(
+            table.drain_bytes.as_ref(),
+            default.drain_bytes,
+            0..=i64::MAX,
+        )?,
+        drain: ms(&table.drain_ms, default.drain, 0..=3_600_000)?,
+        shutdown: ms(&table.shutdown_ms, default.shutdown, 0..=DAY)?,
     })
 }

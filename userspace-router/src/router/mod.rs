@@ -11,6 +11,8 @@
 mod backs;
 mod feedback;
 mod fronts;
+#[cfg(test)]
+mod tests;
 mod token;
 
 use std::collections::{BTreeSet, HashMap};

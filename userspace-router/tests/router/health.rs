@@ -121,14 +121,16 @@ fn every_way_to_fail_a_check() {
         while peer.try_send(&[b'x'; 4096]) {}
     });
     let cases = [
-        (nobody(), "Connection refused"),
-        (silent, "no answer within 300 ms"),
-        (foreign, "its answer is no HTTP/1 response"),
-        (endless, "no status within 8192 bytes"),
+        (nobody(), 60_000, "Connection refused"),
+        (silent, 50, "no answer within 50 ms"),
+        (foreign, 60_000, "its answer is no HTTP/1 response"),
+        (endless, 60_000, "no status within 8192 bytes"),
     ];
-    for (backend, why) in cases {
-        let pool = "[pool.p.check]\npath = \"/\"\ninterval-ms = 20\ntimeout-ms = 300\nfall = 1";
-        let router = Router::with_pool(&[backend], pool, "");
+    for (backend, timeout, why) in cases {
+        let pool = format!(
+            "[pool.p.check]\npath = \"/\"\ninterval-ms = 20\ntimeout-ms = {timeout}\nfall = 1"
+        );
+        let router = Router::with_pool(&[backend], &pool, "");
         router.said(&format!("is down after 1 bad checks: {why}"));
     }
 }

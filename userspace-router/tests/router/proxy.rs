@@ -125,7 +125,7 @@ fn who_does_not_say_it_properly_is_reset() {
 fn told_by_proxy(version: u8, tell: std::sync::mpsc::Sender<Vec<u8>>) -> SocketAddr {
     backend(move |mut peer, number| {
         let header = match version {
-            1 => peer.line(),
+            1 => peer.line().into_bytes(),
             _ => {
                 let mut header = peer.body(16);
                 let length = usize::from(header[14]) << 8 | usize::from(header[15]);
@@ -156,7 +156,7 @@ fn back_ends_are_told_once_a_connection_and_it_is_not_shared() {
             let ours = client.stream.local_addr().expect("an address");
             let expected = match version {
                 1 => format!(
-                    "PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n",
+                    "PROXY TCP4 127.0.0.1 127.0.0.1 {} {}",
                     ours.port(),
                     router.address.port()
                 )
@@ -173,6 +173,22 @@ fn back_ends_are_told_once_a_connection_and_it_is_not_shared() {
         }
         assert_eq!(first.get("/", "").1, "1");
     }
+}
+
+#[test]
+fn a_connection_of_nobody_else_ends_with_its_client() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let backend = backend(move |mut peer, _| {
+        peer.line();
+        peer.head();
+        peer.send(ok(""));
+        assert!(peer.head().is_empty());
+        tell.send(()).expect("the test waits");
+    });
+    let pool = "proxy-protocol = \"v1\"";
+    let router = Router::with_pool(&[backend], pool, "idle-ms = 86400000");
+    assert_eq!(router.get("/", "").0, 200);
+    told.recv_timeout(PATIENCE).expect("a FIN");
 }
 
 /// In by version 2 over IPv6, out by version 1; a body and a decline in between.
@@ -195,6 +211,6 @@ fn what_came_in_goes_out() {
     assert_eq!(peer.answer(), (200, sha256(b"abc")));
     assert_eq!(
         told.recv_timeout(PATIENCE).as_deref(),
-        Ok(&b"PROXY TCP6 2001:db8::1 2001:db8::2 4660 80\r\n"[..])
+        Ok("PROXY TCP6 2001:db8::1 2001:db8::2 4660 80")
     );
 }

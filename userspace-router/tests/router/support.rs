@@ -208,16 +208,6 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// Bytes up to CRLF, with it.
-    pub fn line(&mut self) -> Vec<u8> {
-        loop {
-            if let Some(at) = self.ahead.windows(2).position(|w| w == b"\r\n") {
-                return self.ahead.drain(..at + 2).collect();
-            }
-            assert_ne!(self.fill().expect("a line"), 0, "FIN within a line");
-        }
-    }
-
     /// All bytes up to FIN or reset.
     pub fn try_rest(&mut self) -> Vec<u8> {
         while self.fill().is_ok_and(|read| read > 0) {}
