@@ -72,7 +72,8 @@ impl Do for Add {
         let refused = |(errno, words): FdError| refuse!(errno, listener::FD, "fd {fd}: {words}");
         let sock = Sock::from_fd(fd).map_err(refused)?;
         listening(&sock.kind(), request.net()).map_err(refused)?;
-        let l = Listener::new(&engine, &router, sock, limit)?;
+        let proxy = request.flag(listener::PROXY_PROTOCOL);
+        let l = Listener::new(&engine, &router, sock, limit, proxy)?;
         engine
             .add_listener(&l, |kind| listening(kind, request.net()))
             .map_err(refused)?;

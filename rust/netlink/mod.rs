@@ -7,13 +7,16 @@
 
 #![forbid(unsafe_code)]
 
+mod body;
 pub mod event;
+mod forward;
 #[rustfmt::skip]
 pub mod gen;
 mod listener;
 mod queue;
 mod reply;
 mod router;
+mod send;
 mod stats;
 
 use self::gen::{FAMILY_NAME, FAMILY_VERSION};
@@ -47,10 +50,10 @@ pub fn register() -> Result<Registration> {
         .add::<queue::Abort>()?
         .add::<queue::Get>()?
         .add_list::<queue::Get>()?
-        .add::<queue::Send>()?
-        .add::<queue::Forward>()?
-        .add::<queue::Route>()?
-        .add::<queue::Cancel>()?
+        .add::<send::Send>()?
+        .add::<forward::Forward>()?
+        .add::<forward::Route>()?
+        .add::<forward::Cancel>()?
         .add::<queue::Drain>()?
         .add::<stats::Get>()?
         .register(FAMILY_NAME, FAMILY_VERSION)

@@ -38,7 +38,11 @@ pub fn listener(out: &mut Writer, l: &Listener) -> Result {
     out.u32(listener::HEAD_LIMIT, l.head_limit)?;
     out.uint(listener::ACCEPTED, l.accepted.load(Relaxed))?;
     out.bytes(listener::ADDRESS, l.local.ip())?;
-    out.u16(listener::PORT, l.local.port)
+    out.u16(listener::PORT, l.local.port)?;
+    if l.proxy_protocol {
+        out.flag(listener::PROXY_PROTOCOL)?;
+    }
+    Ok(())
 }
 
 pub fn queue(out: &mut Writer, q: &Queue) -> Result {
@@ -73,8 +77,14 @@ fn received(out: &mut Writer, q: &Queue) -> Result {
     };
     out.u32(queue::STATE, number)?;
     out.u32(queue::GENERATION, inner.rx.generation())?;
-    if let Some(target) = inner.moving.as_ref().and_then(|m| m.target.as_ref()) {
-        out.u32(queue::TO, target.id)?;
+    if let Some(moving) = &inner.moving {
+        if let Some(target) = &moving.target {
+            out.u32(queue::TO, target.id)?;
+            out.u32(queue::TO_FRAMING, framing_numbers(moving.leaves).0)?;
+        }
+        if let Some(ms) = moving.idle_ms {
+            out.u32(queue::IDLE_MS, ms)?;
+        }
     }
     if let Some(body) = body {
         let (number, length) = framing_numbers(body.framing());

@@ -126,7 +126,7 @@ pub(super) fn drain_step(this: &Arc<Queue>, inner: MutexGuard<'_, Inner>) {
     } else if flushed == Flush::Starved {
         this.wake_in(RETRY_MS);
     } else {
-        this.due.store(deadline, Relaxed);
+        this.wake_at(deadline);
     }
 }
 

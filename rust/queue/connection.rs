@@ -7,12 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+use super::body::Move;
 use super::output::Output;
 use super::{Engine, Router};
-use crate::framing::{Ending, Framing, Receiver, Side};
+use crate::framing::{Ending, Receiver, Side};
 use crate::sys::clock;
 use crate::sys::hook::{Endpoint, Saved, Wake};
-use crate::sys::pages::Pages;
 use crate::sys::sock::{Addr, Sock};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
@@ -33,16 +33,6 @@ pub enum Life {
     },
     /// Nothing is left of it but references.
     Gone,
-}
-
-/// A body on its way.
-pub struct Move {
-    /// Where to; none: thrown away.
-    pub target: Option<Arc<Queue>>,
-    /// As commanded.
-    pub framing: Framing,
-    /// Taken from this queue and not yet given to the target.
-    pub pages: Pages,
 }
 
 /// How the last forward ended, until the router was told.
@@ -136,17 +126,19 @@ impl_has_work! {
 }
 
 impl Queue {
-    /// A queue on `sock`, neither adopted nor in the table.
+    /// A queue on `sock`, of which `rx` receives heads of `limit` bytes at the most. Neither
+    /// adopted nor in the table.
     pub fn new(
         engine: &Arc<Engine>,
         router: &Arc<Router>,
         sock: Sock,
-        side: Side,
+        rx: Receiver,
         listener: u32,
         limit: u32,
     ) -> Result<Arc<Self>> {
+        let side = rx.side();
         let inner = Inner {
-            rx: Receiver::new(side, limit),
+            rx,
             moving: None,
             pending: Pending::default(),
             last: None,
@@ -202,7 +194,19 @@ impl Queue {
 
     /// Asks the clock to wake it in `ms` milliseconds.
     pub(super) fn wake_in(&self, ms: u64) {
-        self.due.store(clock::now_ms().saturating_add(ms), Relaxed);
+        self.wake_at(clock::now_ms().saturating_add(ms));
+    }
+
+    /// Asks the clock to wake it at `at` (milliseconds), or earlier if somebody asked that.
+    /// Whoever is woken too early asks again.
+    pub(super) fn wake_at(&self, at: u64) {
+        let mut due = self.due.load(Relaxed);
+        while due == 0 || at < due {
+            match self.due.cmpxchg(due, at, Relaxed) {
+                Ok(_) => return,
+                Err(now) => due = now,
+            }
+        }
     }
 
     /// The error of the connection (an errno, positive); `ECONNRESET` where TCP gave none.

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Engine, Queue, Router};
-use crate::framing::Side;
+use crate::framing::{Receiver, Side};
 use crate::sys::hook::{self, Endpoint, Saved, Wake};
 use crate::sys::sock::{Addr, Sock};
 use kernel::prelude::*;
@@ -25,6 +25,8 @@ pub struct Listener {
     pub id: u32,
     /// Most bytes of a head on its queues.
     pub head_limit: u32,
+    /// A PROXY protocol header is in front of the first head.
+    pub proxy_protocol: bool,
     /// Where it listens.
     pub local: Addr,
     /// The owner.
@@ -50,11 +52,13 @@ impl Listener {
         router: &Arc<Router>,
         sock: Sock,
         head_limit: u32,
+        proxy_protocol: bool,
     ) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 id: engine.next_id(),
                 head_limit,
+                proxy_protocol,
                 local: sock.local(),
                 router: router.clone(),
                 accepted: Atomic::new(0),
@@ -96,15 +100,13 @@ impl Listener {
         self.accepted.add(1, Relaxed);
         self.router.note_accepted();
         let limit = self.head_limit;
-        let result = Queue::new(
-            &self.engine,
-            &self.router,
-            child,
-            Side::Front,
-            self.id,
-            limit,
-        )
-        .and_then(|queue| {
+        let rx = if self.proxy_protocol {
+            Receiver::with_prelude(Side::Front, limit)
+        } else {
+            Receiver::new(Side::Front, limit)
+        };
+        let queue = Queue::new(&self.engine, &self.router, child, rx, self.id, limit);
+        let result = queue.and_then(|queue| {
             // Locked, so that nobody ends it between the table and its socket.
             let _inner = queue.inner.lock();
             self.engine.add_queue(&queue, |_| Ok(())).map_err(|e| e.0)

@@ -22,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+mod body;
 mod close;
 mod connection;
 mod engine;
@@ -31,9 +32,11 @@ mod output;
 mod pump;
 mod router;
 mod stats;
+mod transfer;
 
+pub use self::body::Move;
 pub use self::close::{cancel, end as close, How};
-pub use self::connection::{Done, Inner, Life, Move, Queue};
+pub use self::connection::{Done, Inner, Life, Queue};
 pub use self::engine::{Engine, ENGINE};
 pub use self::listener::Listener;
 pub use self::output::Output;

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a queue's work item does: collects heads, moves bodies, flushes, ends.
+//! What a queue's work item does: collects heads, has bodies moved, flushes, ends.
 //!
-//! Invariants: runs in process context; holds the queue's `inner`, and while it moves the
-//! target's `out`. A byte counts as taken once it was gathered; it is in `Move::pages` until
-//! the target's socket took it. It never waits for the network: where the target is full, the target's `Wake::Write` brings it back.
+//! Invariants: runs in process context, and holds the queue's `inner`. It never waits for the
+//! network: an event of a socket, or the clock, brings the queue back.
 
 #![forbid(unsafe_code)]
 
-use super::connection::{Done, Life, Queue};
-use super::output::{Flush, Output};
+use super::connection::{Life, Queue};
+use super::output::Flush;
 use super::{close, Inner};
-use crate::framing::{Broken, Ending, Fin, Framing, Next, State};
+use crate::framing::{Broken, Fin, State};
 use crate::sys::hook::Endpoint;
-use crate::sys::pages::GatherError;
-use crate::sys::sock::{Readable, SendError};
-use kernel::sync::atomic::Relaxed;
-use kernel::sync::lock::mutex::MutexGuard;
+use crate::sys::sock::Readable;
 use kernel::sync::Arc;
 
 /// Bytes that one run moves before it lets other queues run.
@@ -23,15 +19,8 @@ const BUDGET: u64 = 1 << 20;
 /// How soon to try again when memory is short, in milliseconds.
 pub(super) const RETRY_MS: u64 = 50;
 
-fn allowance(inner: &Inner) -> u64 {
-    match inner.rx.next() {
-        Next::Content(n) => n,
-        Next::Look | Next::Over => 0,
-    }
-}
-
-/// What a step of a move leads to.
-enum Step {
+/// What a step leads to.
+pub(super) enum Step {
     /// The state changed; look at it again.
     Again,
     /// A socket event will bring the queue back.
@@ -89,6 +78,7 @@ impl Queue {
             };
             match step {
                 Step::Again => {}
+                Step::Wait if self.stands_still(&mut inner) => {}
                 Step::Wait => break,
                 Step::Yield => {
                     Queue::kick(self.as_arc_borrow());
@@ -168,7 +158,7 @@ impl Queue {
 
     /// Urgent data would stand in the way of all that follows, and its byte would be counted by
     /// some readers and not by others: the connection is reset. True if it was, now.
-    fn refuse_urgent(&self, readable: Readable) -> bool {
+    pub(super) fn refuse_urgent(&self, readable: Readable) -> bool {
         let refused = readable.urgent && !readable.closed;
         if refused {
             // `sk_state_change` brings the queue back.
@@ -177,7 +167,7 @@ impl Queue {
         refused
     }
 
-    fn broken(&self, inner: &mut Inner) {
+    pub(super) fn broken(&self, inner: &mut Inner) {
         self.break_output();
         match inner.rx.broken(self.errno()) {
             Broken::Later => {}
@@ -208,184 +198,5 @@ impl Queue {
         if let Some(owner) = inner.credited.take() {
             self.router.return_credit(owner);
         }
-    }
-
-    fn discard_step(&self, inner: &mut Inner, budget: &mut u64) -> Step {
-        if *budget == 0 {
-            return Step::Yield;
-        }
-        let n = self.sock().discard(allowance(inner).min(*budget));
-        if n == 0 {
-            return self.source_state(inner);
-        }
-        *budget = budget.saturating_sub(n);
-        self.router.stats.discarded.add(n);
-        self.note_taken(n);
-        inner.rx.take(n);
-        if inner.rx.finish() {
-            self.finish(inner, Ending::Complete);
-        }
-        Step::Again
-    }
-
-    fn note_taken(&self, n: u64) {
-        self.rx_bytes.add(n, Relaxed);
-        self.touch();
-    }
-
-    /// Nothing could be read: is it only late, or is it the end?
-    fn source_state(&self, inner: &mut Inner) -> Step {
-        let readable = self.sock().readable();
-        if self.refuse_urgent(readable) {
-            return Step::Wait;
-        }
-        // Urgent data may keep bytes back also after the connection is gone.
-        if readable.bytes > 0 && !readable.urgent {
-            return Step::Again;
-        }
-        if readable.fin && !readable.urgent {
-            if let Fin::MoveEnded(ending) = inner.rx.fin() {
-                self.finish(inner, ending);
-            }
-            return Step::Again;
-        }
-        if readable.closed {
-            self.broken(inner);
-            return Step::Again;
-        }
-        Step::Wait
-    }
-
-    fn move_step(&self, inner: &mut Inner, budget: &mut u64) -> Step {
-        let Some(target) = inner.moving.as_ref().and_then(|m| m.target.clone()) else {
-            return Step::Wait;
-        };
-        let mut out = target.out.lock();
-        match out.flush(target.sock()) {
-            Flush::Empty => self.move_bytes(inner, &target, out, budget),
-            Flush::Blocked => Step::Wait,
-            Flush::Starved => Step::Retry,
-            Flush::Broken(errno) => {
-                drop(out);
-                self.target_broke(inner, errno)
-            }
-        }
-    }
-
-    /// Gathers and sends until one side has enough.
-    fn move_bytes(
-        &self,
-        inner: &mut Inner,
-        target: &Arc<Queue>,
-        mut out: MutexGuard<'_, Output>,
-        budget: &mut u64,
-    ) -> Step {
-        let mut starved = false;
-        loop {
-            if *budget == 0 {
-                return Step::Yield;
-            }
-            let want = allowance(inner).min(*budget);
-            let Some(moving) = inner.moving.as_mut() else {
-                return Step::Wait;
-            };
-            if moving.pages.bytes() == 0 {
-                match self.sock().gather(&mut moving.pages, want) {
-                    Ok(0) => {
-                        drop(out);
-                        return self.source_state(inner);
-                    }
-                    Ok(n) => {
-                        inner.rx.take(n);
-                        self.note_taken(n);
-                    }
-                    Err(GatherError::NoMemory) => return Step::Retry,
-                    Err(GatherError::Unreadable) => {
-                        drop(out);
-                        return self.unreadable(inner);
-                    }
-                }
-            }
-            match target.sock().send_pages(&mut moving.pages) {
-                Ok(n) => {
-                    starved = false;
-                    *budget = budget.saturating_sub(n);
-                    out.sent = out.sent.saturating_add(n);
-                    target.tx_bytes.add(n, Relaxed);
-                    self.router.stats.moved(self.side, n);
-                    self.touch();
-                    if moving.pages.bytes() == 0 && inner.rx.finish() {
-                        drop(out);
-                        self.finish(inner, Ending::Complete);
-                        return Step::Again;
-                    }
-                }
-                // Room may have come between the refusal and the wish to be told of it;
-                // twice in a row it is memory that is short.
-                Err(SendError::Blocked) if target.sock().want_write() => {
-                    if starved {
-                        return Step::Retry;
-                    }
-                    starved = true;
-                }
-                Err(SendError::Blocked) => return Step::Wait,
-                Err(SendError::Broken(errno)) => {
-                    out.set_broken(errno);
-                    drop(out);
-                    return self.target_broke(inner, errno);
-                }
-            }
-        }
-    }
-
-    fn target_broke(&self, inner: &mut Inner, errno: u32) -> Step {
-        self.park(inner, Ending::TargetError(errno));
-        Step::Again
-    }
-
-    fn unreadable(&self, inner: &mut Inner) -> Step {
-        if let Broken::MoveEnded(ending) = inner.rx.broken(kernel::bindings::EIO) {
-            self.finish(inner, ending);
-        }
-        Step::Again
-    }
-
-    /// Stops the move before its end. What was gathered and not sent is lost.
-    pub(super) fn park(&self, inner: &mut Inner, ending: Ending) {
-        if inner.rx.park().is_ok() {
-            self.finish(inner, ending);
-        }
-    }
-
-    /// A move ended: tells the target what that means, and notes what the router has to hear.
-    fn finish(&self, inner: &mut Inner, ending: Ending) {
-        let Some(moving) = inner.moving.take() else {
-            return;
-        };
-        if let Some(target) = &moving.target {
-            let mut out = target.out.lock();
-            out.writer = None;
-            let fin = ending == Ending::Complete && moving.framing == Framing::UntilClose;
-            if fin {
-                out.want_fin();
-                // If data of the router still waits, the FIN goes after it.
-                if out.flush(target.sock()) == Flush::Starved {
-                    target.wake_in(RETRY_MS);
-                }
-            }
-            drop(out);
-            if ending.aborts_target() {
-                // It must not take a part for the whole.
-                target.sock().abort();
-            }
-        }
-        inner.last = Some(ending);
-        inner.pending.done = Some(Done {
-            to: moving.target.as_ref().map_or(0, |t| t.id),
-            ending,
-            taken: inner.rx.taken(),
-            generation: inner.rx.generation(),
-        });
-        inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));
     }
 }

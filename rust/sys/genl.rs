@@ -192,6 +192,11 @@ impl Request<'_> {
         Some(u32::from_ne_bytes(self.bytes(attr)?.try_into().ok()?))
     }
 
+    /// Whether a flag is there.
+    pub fn flag(&self, attr: u16) -> bool {
+        self.bytes(attr).is_some()
+    }
+
     /// A `uint` attribute.
     pub fn uint(&self, attr: u16) -> Option<u64> {
         let bytes = self.bytes(attr)?;

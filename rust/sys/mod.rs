@@ -18,5 +18,6 @@ pub mod message;
 pub mod netns;
 pub mod owner;
 pub mod pages;
+pub mod sieve;
 pub mod sock;
 pub mod workqueue;

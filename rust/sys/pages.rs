@@ -3,22 +3,35 @@
 //!
 //! Invariants: every entry from `first` on owns one reference of its page; `bytes` is the
 //! sum of their lengths. Payload is never written to: pages may be shared with whoever
-//! sent them. Only linear parts of socket buffers, which belong to a slab, are copied.
+//! sent them. Only linear parts of socket buffers, which belong to a slab, and short runs are
+//! copied, to a page that is ours alone behind what is used of it. No failure adds a part.
 
 use super::gen;
+use super::sieve::Stop;
 use core::ptr::{self, NonNull};
 use kernel::bindings::{self, bio_vec, sk_buff};
-use kernel::ffi::{c_int, c_void};
+use kernel::ffi::c_int;
 use kernel::prelude::*;
 
 /// Entries of one batch: as many frags as a few socket buffers have.
 const MAX_ENTRIES: usize = 64;
 const PAGE: u32 = gen::UP_PAGE_SIZE;
+/// Runs shorter than this are copied, many to a page: a reference each would hold a whole
+/// page for a few bytes, and fill a batch with next to nothing.
+const SMALL: u32 = 256;
 
-/// A page that linear bytes are copied to, and how much of it is used.
+/// A page that bytes are copied to, and how much of it is used.
 struct CopyPage {
     page: NonNull<bindings::page>,
     used: u32,
+}
+
+/// Places for what will stand in front of a batch and behind it, in bytes. The batch's first
+/// entry is at the former, still empty.
+#[derive(Clone, Copy)]
+struct Frame {
+    front: u32,
+    back: u32,
 }
 
 /// A batch of bytes, in order.
@@ -27,19 +40,11 @@ pub struct Pages {
     first: usize,
     bytes: u64,
     copy: Option<CopyPage>,
+    frame: Option<Frame>,
 }
 
 // SAFETY: page references may be dropped and pages read on any CPU.
 unsafe impl Send for Pages {}
-
-/// Why bytes could not be gathered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum GatherError {
-    /// No memory now; nothing was lost, try again.
-    NoMemory,
-    /// The frags are not readable by the CPU (device memory).
-    Unreadable,
-}
 
 impl Pages {
     /// An empty batch.
@@ -49,6 +54,7 @@ impl Pages {
             first: 0,
             bytes: 0,
             copy: None,
+            frame: None,
         })
     }
 
@@ -57,8 +63,85 @@ impl Pages {
         self.bytes
     }
 
+    /// Keeps places for `front` bytes before all that is added from here on and `back` bytes
+    /// behind it, so that `close` needs no memory. The batch is empty. `NoMemory` changes
+    /// nothing.
+    pub fn open(&mut self, front: u32, back: u32) -> Result<(), Stop> {
+        let need = front.saturating_add(back);
+        let (page, at) = self.room(need)?;
+        if self.push(page.as_ptr(), at, 0) {
+            self.use_up(at.saturating_add(need));
+            self.frame = Some(Frame { front, back });
+        }
+        Ok(())
+    }
+
+    /// Puts `line` and `tail` in the places that `open` kept, around what was added since;
+    /// where that is nothing, gives them back. What is longer than its place is cut.
+    pub fn close(&mut self, line: &[u8], tail: &[&[u8]]) {
+        let Some(Frame { front, back }) = self.frame.take() else {
+            return;
+        };
+        let Some(entry) = self.entries.first_mut() else {
+            return;
+        };
+        let (page, at) = (entry.bv_page, entry.bv_offset);
+        if self.bytes == 0 {
+            self.clear();
+            // Nothing was copied behind it.
+            self.use_up(at);
+            return;
+        }
+        let line = line.get(..front as usize).unwrap_or(line);
+        let len = line.len() as u32;
+        entry.bv_len = len;
+        self.bytes = self.bytes.saturating_add(len.into());
+        // SAFETY: `open` kept `front` bytes here for this alone.
+        unsafe { write(page, at, line) };
+        let start = at.saturating_add(front);
+        let mut len = 0u32;
+        for part in tail {
+            let part = part
+                .get(..back.saturating_sub(len) as usize)
+                .unwrap_or(part);
+            // SAFETY: `open` kept `back` bytes from `start` on for this alone.
+            unsafe { write(page, start.saturating_add(len), part) };
+            len = len.saturating_add(part.len() as u32);
+        }
+        // `is_full` left an entry for it.
+        self.push(page, start, len);
+    }
+
+    /// Adds a copy of all `parts`. The batch is empty. `NoMemory` changes nothing.
+    pub fn put(&mut self, parts: &[&[u8]]) -> Result<(), Stop> {
+        for part in parts {
+            if let Err(stop) = self.put_one(part) {
+                self.clear();
+                return Err(stop);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_one(&mut self, mut rest: &[u8]) -> Result<(), Stop> {
+        while !rest.is_empty() {
+            let (page, used) = self.room(1)?;
+            let n = rest.len().min(PAGE.wrapping_sub(used) as usize);
+            let (part, more) = rest.split_at_checked(n).unwrap_or((rest, &[]));
+            // SAFETY: the page is ours alone from `used` on, and `n` bytes fit in it.
+            unsafe { write(page.as_ptr(), used, part) };
+            if !self.push(page.as_ptr(), used, n as u32) {
+                return Err(Stop::NoMemory);
+            }
+            self.use_up(used.saturating_add(n as u32));
+            rest = more;
+        }
+        Ok(())
+    }
+
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= MAX_ENTRIES
+        let kept = usize::from(self.frame.is_some());
+        self.entries.len().saturating_add(kept) >= MAX_ENTRIES
     }
 
     /// The entries still to be sent.
@@ -87,13 +170,33 @@ impl Pages {
             self.first = self.first.wrapping_add(1);
         }
         if self.bytes == 0 {
-            self.entries.clear();
-            self.first = 0;
+            self.clear();
         }
     }
 
-    /// Adds one page reference, taking a new one.
+    fn clear(&mut self) {
+        for entry in self.pending() {
+            // SAFETY: the entry owns a reference (type invariant), and goes below.
+            unsafe { gen::up_put_page(entry.bv_page) };
+        }
+        self.entries.clear();
+        self.first = 0;
+        self.bytes = 0;
+    }
+
+    /// Adds bytes of a page, with a reference of their own unless they follow the last
+    /// entry's. False if there is no place.
     fn push(&mut self, page: *mut bindings::page, offset: u32, len: u32) -> bool {
+        if let Some(last) = self.entries.last_mut().filter(|e| e.bv_len > 0) {
+            let follows = last.bv_page == page
+                && last.bv_offset.checked_add(last.bv_len) == Some(offset)
+                && offset.checked_add(len).is_some();
+            if follows {
+                last.bv_len = last.bv_len.saturating_add(len);
+                self.bytes = self.bytes.saturating_add(len.into());
+                return true;
+            }
+        }
         let entry = bio_vec {
             bv_page: page,
             bv_len: len,
@@ -104,58 +207,85 @@ impl Pages {
         }
         // SAFETY: the caller's page is held by a socket buffer or by `copy`.
         unsafe { gen::up_get_page(page) };
-        self.bytes = self.bytes.saturating_add(u64::from(len));
+        self.bytes = self.bytes.saturating_add(len.into());
         true
     }
 
-    /// Adds up to `max` bytes of `skb` from `offset` on; says how many.
+    /// Adds up to `max` bytes of `skb` from `offset` on; says how many. If it is fewer for
+    /// another reason than a full batch, `stop` says which.
     ///
     /// # Safety
     ///
-    /// `skb` is valid and not changed meanwhile.
+    /// `skb` is valid and not changed meanwhile, and has `offset + max` bytes.
+    pub(super) unsafe fn add(
+        &mut self,
+        skb: *mut sk_buff,
+        offset: u32,
+        max: u32,
+        stop: &mut Option<Stop>,
+    ) -> u32 {
+        // SAFETY: as the caller promised.
+        unsafe { self.add_skb(skb, offset, max, false, stop) }
+    }
+
+    /// As `add`; `nested` for a member of another one's frag list.
+    ///
+    /// # Safety
+    ///
+    /// As for `add`.
     unsafe fn add_skb(
         &mut self,
         skb: *mut sk_buff,
         offset: u32,
         max: u32,
         nested: bool,
-    ) -> Result<u32, GatherError> {
+        stop: &mut Option<Stop>,
+    ) -> u32 {
+        // SAFETY: the caller's skb is valid.
+        if unsafe { !gen::up_skb_readable(skb) } {
+            *stop = Some(Stop::Unreadable);
+            return 0;
+        }
         let mut took = 0u32;
         // SAFETY: the caller's skb is valid.
         let headlen = unsafe { gen::up_skb_headlen(skb) };
-        // SAFETY: as above.
-        if unsafe { !gen::up_skb_readable(skb) } {
-            return Err(GatherError::Unreadable);
-        }
         if offset < headlen {
             let n = headlen.wrapping_sub(offset).min(max);
             // SAFETY: the range lies within the linear part.
-            took = unsafe { self.copy(skb, offset, n)? };
+            took = unsafe { self.copy(skb, offset, n, stop) };
             if took < n {
-                return Ok(took);
+                return took;
             }
         }
         let mut start = headlen;
         // SAFETY: the caller's skb is valid.
         let frags = unsafe { gen::up_skb_nr_frags(skb) };
         for i in 0..frags {
+            if took >= max {
+                return took;
+            }
             let at = offset.saturating_add(took);
             let (mut off, mut len) = (0u32, 0u32);
             // SAFETY: `i` is below the number of frags of a valid skb.
             let page = unsafe { gen::up_skb_frag(skb, i, &mut off, &mut len) };
             let skip = at.saturating_sub(start);
             start = start.saturating_add(len);
-            if took >= max {
-                return Ok(took);
-            }
             if skip >= len {
                 continue;
             }
             let n = len.wrapping_sub(skip).min(max.wrapping_sub(took));
-            if !self.push(page, off.saturating_add(skip), n) {
-                return Ok(took);
+            let got = if n < SMALL {
+                // SAFETY: the range lies within this frag.
+                unsafe { self.copy(skb, at, n, stop) }
+            } else if self.push(page, off.saturating_add(skip), n) {
+                n
+            } else {
+                0
+            };
+            took = took.saturating_add(got);
+            if got < n {
+                return took;
             }
-            took = took.saturating_add(n);
         }
         // SAFETY: the caller's skb is valid.
         let mut part = unsafe { gen::up_skb_frag_list(skb) };
@@ -168,10 +298,10 @@ impl Pages {
                 let n = len.wrapping_sub(skip).min(max.wrapping_sub(took));
                 let got = if nested {
                     // SAFETY: the range lies within `part`. No deeper recursion: copied.
-                    unsafe { self.copy(part, skip, n)? }
+                    unsafe { self.copy(part, skip, n, stop) }
                 } else {
                     // SAFETY: as the caller promised for the whole skb.
-                    unsafe { self.add_skb(part, skip, n, true)? }
+                    unsafe { self.add_skb(part, skip, n, true, stop) }
                 };
                 took = took.saturating_add(got);
                 if got < n {
@@ -181,51 +311,70 @@ impl Pages {
             // SAFETY: `part` is a valid member of the list.
             part = unsafe { gen::up_skb_next(part) };
         }
-        Ok(took)
+        took
     }
 
-    /// Adds a copy of `n` bytes of `skb` from `offset` on; says how many fitted.
+    /// Adds a copy of `n` bytes of `skb` from `offset` on; says how many, as `add` does.
     ///
     /// # Safety
     ///
     /// The range lies within the valid `skb`.
-    unsafe fn copy(&mut self, skb: *mut sk_buff, offset: u32, n: u32) -> Result<u32, GatherError> {
+    unsafe fn copy(
+        &mut self,
+        skb: *mut sk_buff,
+        offset: u32,
+        n: u32,
+        stop: &mut Option<Stop>,
+    ) -> u32 {
         let mut took = 0u32;
-        while took < n && !self.is_full() {
-            let (page, used) = match &self.copy {
-                Some(c) if c.used < PAGE => (c.page, c.used),
-                _ => (self.new_copy_page()?, 0),
+        while took < n {
+            let (page, used) = match self.room(1) {
+                Ok(room) => room,
+                Err(why) => {
+                    *stop = Some(why);
+                    break;
+                }
             };
             let len = n.wrapping_sub(took).min(PAGE.wrapping_sub(used));
             let from = offset.saturating_add(took);
             // SAFETY: the page is ours alone from `used` on, `len` bytes fit in it, and
             // the range lies within the skb.
             let failed = unsafe {
-                let to = gen::up_page_address(page.as_ptr())
-                    .cast::<u8>()
-                    .add(used as usize);
+                let to = place(page.as_ptr(), used);
                 bindings::skb_copy_bits(skb, from as c_int, to.cast(), len as c_int)
             };
             if failed != 0 {
-                return Err(GatherError::Unreadable);
+                *stop = Some(Stop::Unreadable);
+                break;
             }
             if !self.push(page.as_ptr(), used, len) {
                 break;
             }
-            if let Some(c) = &mut self.copy {
-                c.used = used.saturating_add(len);
-            }
+            self.use_up(used.saturating_add(len));
             took = took.saturating_add(len);
         }
-        Ok(took)
+        took
     }
 
-    fn new_copy_page(&mut self) -> Result<NonNull<bindings::page>, GatherError> {
+    /// A page to copy to, and from where on `need` bytes of it are free.
+    fn room(&mut self, need: u32) -> Result<(NonNull<bindings::page>, u32), Stop> {
+        if let Some(c) = &self.copy {
+            if c.used.saturating_add(need) <= PAGE {
+                return Ok((c.page, c.used));
+            }
+        }
         // SAFETY: no preconditions; this runs in process context.
-        let page = NonNull::new(unsafe { gen::up_alloc_page() }).ok_or(GatherError::NoMemory)?;
+        let page = NonNull::new(unsafe { gen::up_alloc_page() }).ok_or(Stop::NoMemory)?;
         self.drop_copy_page();
         self.copy = Some(CopyPage { page, used: 0 });
-        Ok(page)
+        Ok((page, 0))
+    }
+
+    /// The copy page is used up to `used`.
+    fn use_up(&mut self, used: u32) {
+        if let Some(c) = &mut self.copy {
+            c.used = used;
+        }
     }
 
     fn drop_copy_page(&mut self) {
@@ -238,83 +387,28 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        self.advance(u64::MAX);
+        self.clear();
         self.drop_copy_page();
     }
 }
 
-/// What one run of `up_rx_read` works on.
-pub(super) struct Gather<'a> {
-    pub(super) pages: &'a mut Pages,
-    pub(super) error: Option<GatherError>,
-}
-
-/// The actor of `up_rx_read` that keeps bytes.
+/// The address of byte `at` of a copy page.
 ///
 /// # Safety
 ///
-/// `arg` is a `Gather`; the rest as `up_rx_read` passes it.
-pub(super) unsafe extern "C" fn gather_actor(
-    arg: *mut c_void,
-    skb: *mut sk_buff,
-    offset: u32,
-    max: usize,
-) -> c_int {
-    // SAFETY: `Sock::gather` passes a `Gather` that it borrows for the call.
-    let gather = unsafe { &mut *arg.cast::<Gather<'_>>() };
-    let max = u32::try_from(max)
-        .unwrap_or(u32::MAX)
-        .min(c_int::MAX as u32);
-    // SAFETY: tcp_read_sock() passes a valid skb and holds the socket lock.
-    match unsafe { gather.pages.add_skb(skb, offset, max, false) } {
-        Ok(n) => n as c_int,
-        Err(e) => {
-            gather.error = Some(e);
-            0
-        }
-    }
+/// `at` lies within the page, which was made by `up_alloc_page`.
+unsafe fn place(page: *mut bindings::page, at: u32) -> *mut u8 {
+    // SAFETY: as the caller promised; the page is in the direct map.
+    unsafe { gen::up_page_address(page).cast::<u8>().add(at as usize) }
 }
 
-/// The actor of `up_rx_read` that throws bytes away.
+/// Writes `bytes` to a copy page.
 ///
 /// # Safety
 ///
-/// None is needed: it looks at nothing.
-pub(super) unsafe extern "C" fn discard_actor(
-    _arg: *mut c_void,
-    _skb: *mut sk_buff,
-    _offset: u32,
-    max: usize,
-) -> c_int {
-    c_int::try_from(max).unwrap_or(c_int::MAX)
-}
-
-/// Where a copy of the front of a receive queue goes.
-pub(super) struct Window<'a> {
-    pub(super) to: &'a mut [u8],
-    pub(super) done: usize,
-}
-
-impl Window<'_> {
-    /// Copies `n` bytes of `skb` from `offset`; false if they could not be.
-    ///
-    /// # Safety
-    ///
-    /// The range lies within the valid `skb`.
-    pub(super) unsafe fn fill(&mut self, skb: *mut sk_buff, offset: u32, n: u32) -> bool {
-        let to = self
-            .to
-            .get_mut(self.done..self.done.saturating_add(n as usize))
-            .map_or(ptr::null_mut(), |s| s.as_mut_ptr());
-        if to.is_null() {
-            return false;
-        }
-        // SAFETY: `to` has room for `n` bytes, and the range lies within the skb.
-        let failed =
-            unsafe { bindings::skb_copy_bits(skb, offset as c_int, to.cast(), n as c_int) };
-        if failed == 0 {
-            self.done = self.done.saturating_add(n as usize);
-        }
-        failed == 0
-    }
+/// The range lies within the page, which was made by `up_alloc_page`, and nobody else reads
+/// or writes it yet.
+unsafe fn write(page: *mut bindings::page, at: u32, bytes: &[u8]) {
+    // SAFETY: as the caller promised.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place(page, at), bytes.len()) };
 }

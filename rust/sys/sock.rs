@@ -8,7 +8,8 @@
 
 use super::gen;
 use super::netns::NetId;
-use super::pages::{discard_actor, gather_actor, Gather, GatherError, Pages, Window};
+use super::pages::Pages;
+use super::sieve::{actor, discard_actor, Run, Sieve, Taken, Window};
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use kernel::bindings;
@@ -319,20 +320,22 @@ impl Sock {
         n.max(0) as u64
     }
 
-    /// Takes up to `max` unread bytes into `pages`; says how many.
-    pub fn gather(&self, pages: &mut Pages, max: u64) -> Result<u64, GatherError> {
+    /// Takes up to `max` unread bytes as `sieve` tells: content into `pages`, or away.
+    pub fn take<S: Sieve>(&self, sieve: &mut S, pages: Option<&mut Pages>, max: u64) -> Taken {
         let max = usize::try_from(max.min(c_int::MAX as u64)).unwrap_or(0);
-        if max == 0 || pages.is_full() {
-            return Ok(0);
-        }
-        let mut gather = Gather { pages, error: None };
-        // SAFETY: valid and locked; `gather` lives through the call.
+        let mut run = Run {
+            sieve,
+            pages,
+            stop: None,
+        };
+        // SAFETY: valid and locked; `run` is what the actor expects, and lives through the
+        // call.
         let n = self.locked(|sk| unsafe {
-            gen::up_rx_read(sk, (&raw mut gather).cast(), max, Some(gather_actor))
+            gen::up_rx_read(sk, (&raw mut run).cast(), max, Some(actor::<S>))
         });
-        match gather.error {
-            Some(e) if n <= 0 => Err(e),
-            _ => Ok(n.max(0) as u64),
+        Taken {
+            bytes: n.max(0) as u64,
+            stop: run.stop,
         }
     }
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a command says about a body: how it comes, and how it leaves.
+
+#![forbid(unsafe_code)]
+
+use super::gen::{framing, queue};
+use super::{refuse, required};
+use crate::framing::{may_be_trailer, Framing};
+use crate::sys::genl::{Refusal, Request};
+use kernel::prelude::*;
+
+/// See the file's head.
+pub struct Body<'a> {
+    /// Its framing in the source.
+    pub comes: Framing,
+    /// Its framing in the target.
+    pub leaves: Framing,
+    /// Names of trailer fields that go on.
+    pub trailers: &'a [u8],
+    /// For how long it may stand still, in milliseconds.
+    pub idle_ms: Option<u32>,
+}
+
+impl<'a> Body<'a> {
+    /// What `request` says.
+    pub fn of(request: &'a Request<'_>) -> Result<Self, Refusal> {
+        let number = required(request, queue::FRAMING, "framing")?;
+        let comes = named(number, request.uint(queue::LENGTH))?;
+        let leaves = match request.u32(queue::TO_FRAMING) {
+            None => comes,
+            Some(to) if to == number => comes,
+            Some(to) => converted(number, comes, to)?,
+        };
+        let body = Self {
+            comes,
+            leaves,
+            trailers: request.bytes(queue::TRAILERS).unwrap_or(&[]),
+            idle_ms: request.u32(queue::IDLE_MS),
+        };
+        if !body.trailers.is_empty() {
+            if (comes, leaves) != (Framing::Chunked, Framing::Chunked) {
+                let words = "only a body that comes and leaves chunked has trailers";
+                return Err(refuse!(EINVAL, queue::TRAILERS, "{words}"));
+            }
+            check_trailers(body.trailers)?;
+        }
+        Ok(body)
+    }
+}
+
+/// The framing of that number.
+fn named(number: u32, length: Option<u64>) -> Result<Framing, Refusal> {
+    match (number, length) {
+        (framing::LENGTH, Some(length)) => Ok(Framing::Length(length)),
+        (framing::LENGTH, None) => Err(Refusal::missing(queue::LENGTH, "length")),
+        (_, Some(_)) => Err(refuse!(
+            EINVAL,
+            queue::LENGTH,
+            "only framing 'length' has a length"
+        )),
+        (framing::NONE, None) => Ok(Framing::None),
+        (framing::CHUNKED, None) => Ok(Framing::Chunked),
+        (framing::UNTIL_CLOSE, None) => Ok(Framing::UntilClose),
+        (framing::TUNNEL, None) => Ok(Framing::Tunnel),
+        (other, None) => Err(refuse!(EINVAL, queue::FRAMING, "unknown framing {other}")),
+    }
+}
+
+/// The framing `to` for a body that comes as `comes`, which is `number`.
+fn converted(number: u32, comes: Framing, to: u32) -> Result<Framing, Refusal> {
+    let leaves = match to {
+        framing::CHUNKED => Some(Framing::Chunked),
+        framing::UNTIL_CLOSE => Some(Framing::UntilClose),
+        _ => None,
+    };
+    leaves.filter(|&to| comes.becomes(to)).ok_or_else(|| {
+        refuse!(
+            EINVAL,
+            queue::TO_FRAMING,
+            "framing {number} cannot become framing {to}"
+        )
+    })
+}
+
+fn check_trailers(list: &[u8]) -> Result<(), Refusal> {
+    for name in list.split(|&b| b == b',') {
+        let shown = name.escape_ascii();
+        if name.is_empty() || !name.iter().all(|&b| in_name(b)) {
+            return Err(refuse!(
+                EINVAL,
+                queue::TRAILERS,
+                "'{shown}' is no field name in lower case"
+            ));
+        }
+        if !may_be_trailer(name) {
+            return Err(refuse!(
+                EINVAL,
+                queue::TRAILERS,
+                "'{shown}' may not be passed on as a trailer"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The characters of RFC 9110's `token`, upper case left out.
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Commands about bodies: forward, route, cancel.
+
+#![forbid(unsafe_code)]
+
+use super::body::Body;
+use super::gen::{cmd, queue, CANCEL_POLICY, FORWARD_POLICY, ROUTE_POLICY};
+use super::queue::{answer, check_open, own};
+use super::send::{check_quiet, send_to};
+use super::{engine, refuse, required};
+use crate::framing::{Framing, Refusal as Rule, State};
+use crate::queue::{cancel, Inner, Move, Queue};
+use crate::sys::genl::{Attr, Do, Refusal, Request};
+use crate::sys::hook::Endpoint;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// The rule that a command broke, in words.
+fn broke(q: &Queue, given: u32, rule: Rule) -> Refusal {
+    let id = q.id;
+    match rule {
+        Rule::Stale { have } => {
+            refuse!(
+                ESTALE,
+                queue::GENERATION,
+                "queue {id} is at generation {have}, not {given}"
+            )
+        }
+        Rule::NotReady => refuse!(ENODATA, queue::ID, "no head waits in queue {id}"),
+        Rule::OverLimit => {
+            let words = "is over its limit: drain or abort it";
+            refuse!(EMSGSIZE, queue::ID, "the head of queue {id} {words}")
+        }
+        Rule::Busy => refuse!(EBUSY, queue::ID, "a forward from queue {id} runs"),
+        Rule::Taken(n) => {
+            refuse!(
+                EBADE,
+                queue::TO,
+                "{n} bytes of the body are gone: only discard is left"
+            )
+        }
+        Rule::OtherFraming => {
+            refuse!(
+                EINVAL,
+                queue::FRAMING,
+                "the body of queue {id} began with another framing"
+            )
+        }
+        Rule::Idle => refuse!(ENODATA, queue::ID, "no forward from queue {id} runs"),
+        Rule::Ended => refuse!(EPIPE, queue::ID, "queue {id} receives nothing more"),
+    }
+}
+
+/// `forward` and `route`: answers the head of queue `id`.
+fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<(), Refusal> {
+    let engine = engine()?;
+    let q = own(&engine, request, queue::ID, "id")?;
+    let generation = required(request, queue::GENERATION, "generation")?;
+    let target = match request.u32(queue::TO) {
+        None if with_target => return Err(Refusal::missing(queue::TO, "to")),
+        None => None,
+        Some(_) => Some(own(&engine, request, queue::TO, "to")?),
+    };
+    if target.as_ref().is_some_and(|t| Arc::ptr_eq(t, &q)) {
+        return Err(refuse!(
+            EINVAL,
+            queue::TO,
+            "a queue cannot be its own target"
+        ));
+    }
+    let body = Body::of(request)?;
+    let framing = body.comes;
+    if let Some(target) = target.as_ref().filter(|_| request.flag(queue::IF_QUIET)) {
+        // Before the source is locked: only one `inner` at a time. What comes in between
+        // could as well have come just after.
+        check_quiet(target, &target.inner.lock(), queue::TO)?;
+    }
+    let mut inner = q.inner.lock();
+    check_open(&inner, &q)?;
+    inner
+        .rx
+        .check(generation, framing, target.is_none())
+        .map_err(|rule| broke(&q, generation, rule))?;
+    let moves = !matches!(framing, Framing::None | Framing::Length(0));
+    // All memory first, so that nothing fails once something changed.
+    let moving = if moves {
+        Some(Move::new(
+            target.clone(),
+            framing,
+            body.leaves,
+            body.trailers,
+            body.idle_ms,
+        )?)
+    } else {
+        None
+    };
+    if let Some(target) = &target {
+        // A target that is being closed is refused by its output, which wants a FIN or broke.
+        send_to(target, queue::TO, data, |out| {
+            out.sent = 0;
+            if moves {
+                out.writer = Some(q.clone());
+            }
+        })?;
+    }
+    begin(&q, &mut inner, generation, framing, moving)
+}
+
+/// The part of `answer_head` that cannot fail: it was checked.
+fn begin(
+    q: &Arc<Queue>,
+    inner: &mut Inner,
+    generation: u32,
+    framing: Framing,
+    moving: Option<Move>,
+) -> Result<(), Refusal> {
+    let discard = moving.as_ref().is_none_or(|m| m.target.is_none());
+    let answer = inner
+        .rx
+        .answer(generation, framing, discard)
+        .map_err(|rule| broke(q, generation, rule))?;
+    if q.sock().discard(answer.drop_head.into()) != u64::from(answer.drop_head) {
+        // Urgent data stands within the head: what follows cannot be told apart.
+        q.sock().abort();
+    }
+    q.settle_credit(inner);
+    if answer.moving {
+        q.router.stats.forwards.add(1);
+        inner.moving = moving;
+        inner.last = None;
+        q.touch();
+    }
+    Queue::kick(q.as_arc_borrow());
+    Ok(())
+}
+
+pub struct Forward;
+
+impl Do for Forward {
+    const CMD: u8 = cmd::FORWARD;
+    const POLICY: &'static [Attr] = &FORWARD_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        answer_head(request, &[], false)
+    }
+}
+
+pub struct Route;
+
+impl Do for Route {
+    const CMD: u8 = cmd::ROUTE;
+    const POLICY: &'static [Attr] = &ROUTE_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let data = request
+            .bytes(queue::DATA)
+            .ok_or_else(|| Refusal::missing(queue::DATA, "data"))?;
+        answer_head(request, data, true)
+    }
+}
+
+pub struct Cancel;
+
+impl Do for Cancel {
+    const CMD: u8 = cmd::CANCEL;
+    const POLICY: &'static [Attr] = &CANCEL_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let q = own(&engine, request, queue::ID, "id")?;
+        let generation = required(request, queue::GENERATION, "generation")?;
+        {
+            let mut inner = q.inner.lock();
+            check_open(&inner, &q)?;
+            if inner.rx.generation() != generation {
+                let have = inner.rx.generation();
+                return Err(broke(&q, generation, Rule::Stale { have }));
+            }
+            if !matches!(inner.rx.state(), State::Moving { .. }) {
+                return Err(broke(&q, generation, Rule::Idle));
+            }
+            cancel(&q, &mut inner);
+        }
+        answer(request, Self::CMD, &q)
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Data for the peer of a queue: the command `send`, and what `forward` and `route` share
+//! with it.
+
+#![forbid(unsafe_code)]
+
+use super::gen::{cmd, queue, SEND_LIMIT, SEND_POLICY};
+use super::queue::{check_open, own};
+use super::{engine, refuse};
+use crate::framing::State;
+use crate::queue::{Inner, Output, Queue};
+use crate::sys::genl::{Attr, Do, Refusal, Request};
+use crate::sys::hook::Endpoint;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// Adds `data` to what `q` sends, if that is allowed now; `then` runs under its lock.
+pub fn send_to<R>(
+    q: &Arc<Queue>,
+    attr: u16,
+    data: &[u8],
+    then: impl FnOnce(&mut Output) -> R,
+) -> Result<R, Refusal> {
+    let id = q.id;
+    let mut out = q.out.lock();
+    if let Some(writer) = &out.writer {
+        let from = writer.id;
+        return Err(refuse!(
+            EBUSY,
+            attr,
+            "a forward from queue {from} into queue {id} runs"
+        ));
+    }
+    if let Some(errno) = out.broken() {
+        return Err(refuse!(
+            EPIPE,
+            attr,
+            "queue {id} can send nothing more (error {errno})"
+        ));
+    }
+    if !out.has_room(data.len()) {
+        let unsent = out.unsent();
+        return Err(refuse!(
+            ENOBUFS,
+            attr,
+            "{unsent} of {SEND_LIMIT} bytes wait in queue {id}"
+        ));
+    }
+    out.reserve(data.len())?;
+    out.push(data)?;
+    let result = then(&mut out);
+    drop(out);
+    Queue::kick(q.as_arc_borrow());
+    Ok(result)
+}
+
+/// Checks that `q`, told by `attr`, received nothing that was not answered yet, so that what is
+/// sent now cannot be taken for the cause of it.
+pub fn check_quiet(q: &Queue, inner: &Inner, attr: u16) -> Result<(), Refusal> {
+    let id = q.id;
+    let readable = q.sock().readable();
+    if readable.closed || q.out.lock().broken().is_some() {
+        return Err(refuse!(EPIPE, attr, "queue {id} can send nothing more"));
+    }
+    let waits = matches!(inner.rx.state(), State::Collecting(_)) && inner.rx.scanned() == 0;
+    if !waits || readable.bytes > 0 || readable.fin || readable.urgent {
+        let words = "received something that was not answered";
+        return Err(refuse!(ENOTEMPTY, attr, "queue {id} {words}"));
+    }
+    Ok(())
+}
+
+pub struct Send;
+
+impl Do for Send {
+    const CMD: u8 = cmd::SEND;
+    const POLICY: &'static [Attr] = &SEND_POLICY;
+
+    fn run(request: &Request<'_>) -> Result<(), Refusal> {
+        let engine = engine()?;
+        let q = own(&engine, request, queue::ID, "id")?;
+        let data = request
+            .bytes(queue::DATA)
+            .ok_or_else(|| Refusal::missing(queue::DATA, "data"))?;
+        let inner = q.inner.lock();
+        check_open(&inner, &q)?;
+        if request.flag(queue::IF_QUIET) {
+            check_quiet(&q, &inner, queue::ID)?;
+        }
+        send_to(&q, queue::ID, data, |_| ())
+    }
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Moves a body from its queue to another one, or away, and ends it.
+//!
+//! Invariants: holds the source's `inner`, and while bytes go out the target's `out`. A
+//! byte counts as taken once it was gathered; it is in `Move::pages` until the target's
+//! socket took it. While any are there, nothing behind them is looked at, not even a FIN.
+//! A forward is complete only once the target took all of it. Where the target is full,
+//! its `Wake::Write` brings the source back.
+
+#![forbid(unsafe_code)]
+
+use super::connection::{Done, Queue};
+use super::output::{Flush, Output};
+use super::pump::{Step, RETRY_MS};
+use super::Inner;
+use crate::framing::{Broken, Ending, Fin, Framing, Next, State};
+use crate::sys::clock;
+use crate::sys::hook::Endpoint;
+use crate::sys::sieve::Stop;
+use crate::sys::sock::SendError;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::lock::mutex::MutexGuard;
+use kernel::sync::Arc;
+
+impl Queue {
+    /// Throws bytes of the body away.
+    pub(super) fn discard_step(&self, inner: &mut Inner, budget: &mut u64) -> Step {
+        if *budget == 0 {
+            return Step::Yield;
+        }
+        let Some(moving) = inner.moving.as_mut() else {
+            return Step::Wait;
+        };
+        let taken = moving.take(&mut inner.rx, self.sock(), *budget);
+        self.note_taken(taken.bytes, budget);
+        self.router.stats.discarded.add(taken.bytes);
+        if inner.rx.finish() {
+            self.finish(inner, Ending::Complete);
+            return Step::Again;
+        }
+        match taken.stop {
+            Some(why) => self.stopped(inner, why),
+            None if taken.bytes > 0 => Step::Again,
+            None => self.source_state(inner),
+        }
+    }
+
+    fn note_taken(&self, n: u64, budget: &mut u64) {
+        if n > 0 {
+            *budget = budget.saturating_sub(n);
+            self.rx_bytes.add(n, Relaxed);
+            self.touch();
+        }
+    }
+
+    /// Bytes are there and could not be taken.
+    fn stopped(&self, inner: &mut Inner, why: Stop) -> Step {
+        match why {
+            Stop::NoMemory => return Step::Retry,
+            Stop::Unreadable => {
+                if let Broken::MoveEnded(ending) = inner.rx.broken(kernel::bindings::EIO) {
+                    self.finish(inner, ending);
+                }
+            }
+            Stop::Refused => {
+                if inner.rx.malformed() {
+                    self.finish(inner, Ending::Malformed);
+                }
+            }
+        }
+        Step::Again
+    }
+
+    /// Nothing could be read: is it only late, or is it the end?
+    fn source_state(&self, inner: &mut Inner) -> Step {
+        let readable = self.sock().readable();
+        if self.refuse_urgent(readable) {
+            return Step::Wait;
+        }
+        // Urgent data may keep bytes back also after the connection is gone.
+        if readable.bytes > 0 && !readable.urgent {
+            return Step::Again;
+        }
+        if readable.fin && !readable.urgent {
+            if inner.rx.fin_completes() {
+                let Some(moving) = inner.moving.as_mut() else {
+                    return Step::Wait;
+                };
+                if moving.end().is_err() {
+                    return Step::Retry;
+                }
+                if moving.pages.bytes() > 0 {
+                    // The end that the target gets; `move_bytes` comes back to the FIN.
+                    return Step::Again;
+                }
+            }
+            self.source_fin(inner);
+            return Step::Again;
+        }
+        if readable.closed {
+            self.broken(inner);
+            return Step::Again;
+        }
+        Step::Wait
+    }
+
+    fn source_fin(&self, inner: &mut Inner) {
+        if let Fin::MoveEnded(ending) = inner.rx.fin() {
+            self.finish(inner, ending);
+        }
+    }
+
+    /// Brings bytes of the body to the target.
+    pub(super) fn move_step(&self, inner: &mut Inner, budget: &mut u64) -> Step {
+        let Some(target) = inner.moving.as_ref().and_then(|m| m.target.clone()) else {
+            return Step::Wait;
+        };
+        let mut out = target.out.lock();
+        match out.flush(target.sock()) {
+            Flush::Empty => self.move_bytes(inner, &target, out, budget),
+            Flush::Blocked => Step::Wait,
+            Flush::Starved => Step::Retry,
+            Flush::Broken(errno) => {
+                drop(out);
+                self.target_broke(inner, errno)
+            }
+        }
+    }
+
+    /// Gathers and sends until one side has enough.
+    fn move_bytes(
+        &self,
+        inner: &mut Inner,
+        target: &Arc<Queue>,
+        mut out: MutexGuard<'_, Output>,
+        budget: &mut u64,
+    ) -> Step {
+        let mut starved = false;
+        loop {
+            let Some(moving) = inner.moving.as_mut() else {
+                return Step::Wait;
+            };
+            if moving.pages.bytes() == 0 {
+                if moving.has_ended() {
+                    drop(out);
+                    if inner.rx.finish() {
+                        self.finish(inner, Ending::Complete);
+                    } else {
+                        self.source_fin(inner);
+                    }
+                    return Step::Again;
+                }
+                if inner.rx.next() == Next::Over {
+                    if moving.end().is_err() {
+                        return Step::Retry;
+                    }
+                    continue;
+                }
+                if *budget == 0 {
+                    return Step::Yield;
+                }
+                let taken = moving.take(&mut inner.rx, self.sock(), *budget);
+                self.note_taken(taken.bytes, budget);
+                if taken.stop == Some(Stop::Refused) || taken.bytes == 0 {
+                    drop(out);
+                    return match taken.stop {
+                        Some(why) => self.stopped(inner, why),
+                        None => self.source_state(inner),
+                    };
+                }
+                continue;
+            }
+            match target.sock().send_pages(&mut moving.pages) {
+                Ok(n) => {
+                    starved = false;
+                    out.sent = out.sent.saturating_add(n);
+                    target.tx_bytes.add(n, Relaxed);
+                    self.router.stats.moved(self.side, n);
+                    self.touch();
+                }
+                // Room may have come between the refusal and the wish to be told of it;
+                // twice in a row it is memory that is short.
+                Err(SendError::Blocked) if target.sock().want_write() => {
+                    if starved {
+                        return Step::Retry;
+                    }
+                    starved = true;
+                }
+                Err(SendError::Blocked) => return Step::Wait,
+                Err(SendError::Broken(errno)) => {
+                    out.set_broken(errno);
+                    drop(out);
+                    return self.target_broke(inner, errno);
+                }
+            }
+        }
+    }
+
+    fn target_broke(&self, inner: &mut Inner, errno: u32) -> Step {
+        self.park(inner, Ending::TargetError(errno));
+        Step::Again
+    }
+
+    /// Whether a move stood still for too long, and was ended; if not yet, the clock
+    /// looks again in time.
+    pub(super) fn stands_still(&self, inner: &mut Inner) -> bool {
+        let Some(moving) = &inner.moving else {
+            return false;
+        };
+        let Some(idle) = moving.idle_ms else {
+            return false;
+        };
+        let mut last = self.moved_at.load(Relaxed);
+        let mut holds = false;
+        if let Some(target) = &moving.target {
+            // It takes a little whenever its peer reads some, so that a slow one moves, too.
+            holds = moving.pages.bytes() > 0 || target.out.lock().unsent() > 0;
+            if moving.leaves == Framing::Tunnel {
+                last = last.max(target.moved_at.load(Relaxed));
+            }
+        }
+        let due = last.saturating_add(idle.into());
+        if clock::now_ms() < due {
+            self.wake_at(due);
+            return false;
+        }
+        let ending = if holds {
+            Ending::TargetStalled
+        } else {
+            Ending::SourceStalled
+        };
+        self.park(inner, ending);
+        true
+    }
+
+    /// Stops the move before its end. What was gathered and not sent is lost.
+    pub(super) fn park(&self, inner: &mut Inner, ending: Ending) {
+        if inner.rx.park().is_ok() {
+            self.finish(inner, ending);
+        }
+    }
+
+    /// A move ended: tells the target what that means, and notes what the router has to hear.
+    pub(super) fn finish(&self, inner: &mut Inner, ending: Ending) {
+        let Some(moving) = inner.moving.take() else {
+            return;
+        };
+        if let Some(target) = &moving.target {
+            let mut out = target.out.lock();
+            out.writer = None;
+            if ending == Ending::Complete && moving.leaves.ends_by_fin() {
+                out.want_fin();
+                // If data of the router still waits, the FIN goes after it.
+                if out.flush(target.sock()) == Flush::Starved {
+                    target.wake_in(RETRY_MS);
+                }
+            }
+            drop(out);
+            if ending.aborts_target() {
+                // It must not take a part for the whole.
+                target.sock().abort();
+            }
+        }
+        inner.last = Some(ending);
+        inner.pending.done = Some(Done {
+            to: moving.target.as_ref().map_or(0, |t| t.id),
+            ending,
+            taken: inner.rx.taken(),
+            generation: inner.rx.generation(),
+        });
+        inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));
+    }
+}
