@@ -5,76 +5,13 @@ Driven by the stock YNL client; no router of ours. Contents are always compared.
 """
 
 import errno
-import hashlib
-import os
 import socket
-import struct
 import threading
 
+from scene import ANSWER, BULK, DEBUG, HEAD, MIB, Path, connect, content, expect_reset, refused, reset
 from ynlrouter import DEADLINE, Router, read_exactly, read_to_end, tap, wait_for
 
-MIB = 1 << 20
 SO_RCVBUFFORCE = 33
-DEBUG = os.environ.get("UNDERPASS_KERNEL") == "debug"
-BULK = (4 if DEBUG else 32) * MIB
-
-
-def content(n, seed=1):
-    """n bytes that repeat nowhere at a power of two."""
-    block = hashlib.shake_128(str(seed).encode()).digest(65521)
-    return (block * (n // len(block) + 1))[:n]
-
-
-def connect(address):
-    s = socket.create_connection(address[:2], timeout=DEADLINE)
-    s.settimeout(DEADLINE)
-    return s
-
-
-def reset(s):
-    """Closes with RST."""
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    s.close()
-
-
-class Path:
-    """Client - front queue - router - back queue - server, all of it open."""
-
-    def __init__(self, family=socket.AF_INET, **listener):
-        self.r = Router()
-        host = "127.0.0.1" if family == socket.AF_INET else "::1"
-        self.server = socket.create_server((host, 0), family=family)
-        self.server.settimeout(DEADLINE)
-        self.listener, self.address = self.r.listen(family, **listener)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for q in self.r.dump("queue-get"):
-            if q["state"] != "draining":
-                self.r.do("queue-abort", id=q["id"])
-        self.r.do("listener-del", id=self.listener["id"])
-        self.r.close()
-        self.server.close()
-
-    def back(self):
-        b = self.r.back(self.server.getsockname())
-        s, _ = self.server.accept()
-        s.settimeout(DEADLINE)
-        return b, s
-
-    def open(self, head):
-        """A client that sent `head`; its queue, waiting; and a back-end."""
-        c = connect(self.address)
-        c.sendall(head)
-        e = self.r.event("head")
-        assert e["head"] == head, f"{e['head']!r} is not {head!r}"
-        return (c, e["id"], *self.back())
-
-
-HEAD = b"PUT /x HTTP/1.1\r\nHost: h\r\n\r\n"
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 def head_any_segmentation():
@@ -289,15 +226,6 @@ def truncated_resets_target():
         expect_reset(s)
 
 
-def expect_reset(s):
-    try:
-        while s.recv(65536):
-            pass
-    except ConnectionResetError:
-        return
-    raise AssertionError("a clean end, and not a reset")
-
-
 def source_reset_resets_target():
     with Path() as p:
         c, f, b, s = p.open(HEAD)
@@ -327,16 +255,6 @@ def target_reset_parks_source():
         b2, _ = p.back()
         refused(errno.EBADE if d["taken"] else None, p, "forward", id=f, generation=1, to=b2,
                 framing="length", length=1000)
-
-
-def refused(number, p, name, **values):
-    try:
-        p.r.do(name, **values)
-    except Exception as e:  # NlError
-        assert number is not None and e.nl_msg.error == -number, e
-        assert e.nl_msg.extack and e.nl_msg.extack.get("msg"), f"no words: {e}"
-    else:
-        assert number is None, f"{name} was not refused"
 
 
 def cancel_untouched_then_elsewhere():

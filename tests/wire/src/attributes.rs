@@ -12,7 +12,7 @@ use crate::tap::Tap;
 use std::os::fd::AsRawFd;
 
 /// Checks of this file.
-pub const PLAN: u32 = 50;
+pub const PLAN: u32 = 48;
 
 /// Runs them.
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
@@ -197,18 +197,6 @@ fn malformed(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
             vec![u32(queue::FD, u32::MAX), u32(queue::SIDE, 2)],
         ),
         ("forward: framing 5", ERANGE, cmd::FORWARD, framed(5)),
-        (
-            "forward: chunked",
-            EOPNOTSUPP,
-            cmd::FORWARD,
-            framed(framing::CHUNKED),
-        ),
-        (
-            "forward: tunnel",
-            EOPNOTSUPP,
-            cmd::FORWARD,
-            framed(framing::TUNNEL),
-        ),
         (
             "forward: a length that says nothing",
             EINVAL,

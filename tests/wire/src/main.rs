@@ -9,6 +9,8 @@
 
 mod attributes;
 mod client;
+mod coding;
+mod descriptors;
 mod endings;
 mod exchange;
 mod numbers;
@@ -24,7 +26,9 @@ use std::process::ExitCode;
 const PLAN: u32 = objects::PLAN
     + exchange::PLAN
     + endings::PLAN
+    + coding::PLAN
     + attributes::PLAN
+    + descriptors::PLAN
     + refusals::PLAN
     + owners::PLAN;
 
@@ -33,7 +37,9 @@ fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     objects::run(tap)?;
     exchange::run(tap)?;
     endings::run(tap)?;
+    coding::run(tap)?;
     attributes::run(tap)?;
+    descriptors::run(tap)?;
     refusals::run(tap)?;
     owners::run(tap)
 }

@@ -52,6 +52,7 @@ pub mod listener {
     pub const ACCEPTED: u16 = 5;
     pub const ADDRESS: u16 = 6;
     pub const PORT: u16 = 7;
+    pub const PROXY_PROTOCOL: u16 = 8;
 }
 
 pub mod queue {
@@ -83,6 +84,10 @@ pub mod queue {
     pub const RX_BYTES: u16 = 26;
     pub const TX_BYTES: u16 = 27;
     pub const UNSENT: u16 = 28;
+    pub const TO_FRAMING: u16 = 29;
+    pub const TRAILERS: u16 = 30;
+    pub const IDLE_MS: u16 = 31;
+    pub const IF_QUIET: u16 = 32;
 }
 
 pub mod stats {
@@ -125,6 +130,9 @@ pub mod result {
     pub const TRUNCATED: u64 = 2;
     pub const SOURCE_ERROR: u64 = 3;
     pub const TARGET_ERROR: u64 = 4;
+    pub const MALFORMED: u64 = 5;
+    pub const SOURCE_STALLED: u64 = 6;
+    pub const TARGET_STALLED: u64 = 7;
 }
 
 pub mod reason {
@@ -133,6 +141,7 @@ pub mod reason {
     pub const FIN_IN_BODY: u64 = 3;
     pub const RESET: u64 = 4;
     pub const BODY_END: u64 = 5;
+    pub const MALFORMED: u64 = 6;
 }
 
 /// Linux errnos (asm-generic/errno.h), by their names.
@@ -146,6 +155,7 @@ pub mod errno {
     pub const EINVAL: i32 = 22;
     pub const EPIPE: i32 = 32;
     pub const ERANGE: i32 = 34;
+    pub const ENOTEMPTY: i32 = 39;
     pub const EBADE: i32 = 52;
     pub const ENODATA: i32 = 61;
     pub const ENOTSOCK: i32 = 88;

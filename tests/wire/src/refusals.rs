@@ -5,17 +5,14 @@ use crate::client::{bytes, u32, Attr, Client, Failure};
 use crate::numbers::errno::*;
 use crate::numbers::{cmd, framing, listener, queue, router};
 use crate::scene::{everything, forward, refused, Scene, GET};
-use crate::sockets::{body, fresh_namespace, listening, pair, read, V4};
+use crate::sockets::{body, listening, pair, read, V4};
 use crate::tap::Tap;
-use std::fs::File;
 use std::io::Write;
-use std::net::UdpSocket;
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// Checks of this file.
-pub const PLAN: u32 = 61;
+pub const PLAN: u32 = 45;
 
 /// Name, errno, command, attributes.
 pub type Case = (&'static str, i32, u8, Vec<Attr>);
@@ -27,7 +24,6 @@ const NOBODY: u32 = 0x7fff_fff0;
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     let mut scene = Scene::new()?;
     unknown(tap, &mut scene)?;
-    descriptors(tap, &mut scene)?;
     states(tap, &mut scene)?;
     full(tap, &mut scene)?;
     foreign(tap, &mut scene)
@@ -142,125 +138,6 @@ fn unknown(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
         ENOENT,
         takeover,
     )
-}
-
-fn descriptors(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
-    let listen = |fd: RawFd| vec![u32(listener::FD, fd as u32)];
-    let add = |fd: RawFd| vec![u32(queue::FD, fd as u32), u32(queue::SIDE, 2)];
-    let file = File::open("/proc/self/exe")?;
-    let udp = UdpSocket::bind("127.0.0.1:0")?;
-    let (unix, _peer) = UnixStream::pair()?;
-    let fresh = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    let listens = listening(V4)?;
-    let (near, _far) = pair(V4)?;
-    let bad = 1_000_000;
-    // Made in another thread, which alone moves to the other namespace.
-    let (far_listener, (far_near, _far_far)) = std::thread::spawn(|| {
-        fresh_namespace().map_err(|e| e.to_string())?;
-        let made = listening(V4).and_then(|l| Ok((l, pair(V4)?)));
-        made.map_err(|e| e.to_string())
-    })
-    .join()
-    .map_err(|_| "the thread panicked")??;
-    let cases = vec![
-        (
-            "listener-add: no such fd",
-            EBADF,
-            cmd::LISTENER_ADD,
-            listen(bad),
-        ),
-        (
-            "listener-add: a file",
-            ENOTSOCK,
-            cmd::LISTENER_ADD,
-            listen(file.as_raw_fd()),
-        ),
-        (
-            "listener-add: UDP",
-            EPROTONOSUPPORT,
-            cmd::LISTENER_ADD,
-            listen(udp.as_raw_fd()),
-        ),
-        (
-            "listener-add: a Unix socket",
-            EPROTONOSUPPORT,
-            cmd::LISTENER_ADD,
-            listen(unix.as_raw_fd()),
-        ),
-        (
-            "listener-add: not listening",
-            EINVAL,
-            cmd::LISTENER_ADD,
-            listen(fresh.as_raw_fd()),
-        ),
-        (
-            "listener-add: connected",
-            EINVAL,
-            cmd::LISTENER_ADD,
-            listen(near.as_raw_fd()),
-        ),
-        (
-            "listener-add: another namespace",
-            EXDEV,
-            cmd::LISTENER_ADD,
-            listen(far_listener.as_raw_fd()),
-        ),
-        ("queue-add: no such fd", EBADF, cmd::QUEUE_ADD, add(bad)),
-        (
-            "queue-add: a file",
-            ENOTSOCK,
-            cmd::QUEUE_ADD,
-            add(file.as_raw_fd()),
-        ),
-        (
-            "queue-add: UDP",
-            EPROTONOSUPPORT,
-            cmd::QUEUE_ADD,
-            add(udp.as_raw_fd()),
-        ),
-        (
-            "queue-add: a Unix socket",
-            EPROTONOSUPPORT,
-            cmd::QUEUE_ADD,
-            add(unix.as_raw_fd()),
-        ),
-        (
-            "queue-add: not connected",
-            ENOTCONN,
-            cmd::QUEUE_ADD,
-            add(fresh.as_raw_fd()),
-        ),
-        (
-            "queue-add: listening",
-            ENOTCONN,
-            cmd::QUEUE_ADD,
-            add(listens.as_raw_fd()),
-        ),
-        (
-            "queue-add: another namespace",
-            EXDEV,
-            cmd::QUEUE_ADD,
-            add(far_near.as_raw_fd()),
-        ),
-    ];
-    all(tap, scene, cases)?;
-    scene.call(cmd::LISTENER_ADD, &listen(listens.as_raw_fd()))?;
-    scene.call(cmd::QUEUE_ADD, &add(near.as_raw_fd()))?;
-    let twice = vec![
-        (
-            "listener-add: adopted already",
-            EBUSY,
-            cmd::LISTENER_ADD,
-            listen(listens.as_raw_fd()),
-        ),
-        (
-            "queue-add: adopted already",
-            EBUSY,
-            cmd::QUEUE_ADD,
-            add(near.as_raw_fd()),
-        ),
-    ];
-    all(tap, scene, twice)
 }
 
 fn states(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
