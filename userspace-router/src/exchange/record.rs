@@ -23,7 +23,7 @@ pub enum Verdict {
     Down,
     /// The connection took too long.
     ConnectTimeout,
-    /// It has as many connections as it may have.
+    /// It has as many connections as it may have, or there is no descriptor or port for more.
     Full,
     /// No verdict in time.
     Silent,

@@ -63,7 +63,7 @@ impl<E: Engine> Router<E> {
         let (answer, limit) = (self.connect.clone(), self.limits.connect);
         tokio::spawn(async move {
             let outcome = match tokio::time::timeout(limit, open(&grant.backend)).await {
-                Ok(socket) => socket.map_err(|_| Verdict::Down),
+                Ok(socket) => socket.map_err(|error| verdict(&error)),
                 Err(_) => Err(Verdict::ConnectTimeout),
             };
             // The router is gone only when the process ends.
@@ -176,6 +176,18 @@ impl<E: Engine> Router<E> {
     }
 }
 
+/// Errnos (EAGAIN, ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS) of connections that were
+/// not made because this side, or a Unix socket's queue, has no room for more.
+const NO_ROOM: [i32; 6] = [11, 12, 23, 24, 99, 105];
+
+/// What is wrong here does not speak against the back-end.
+fn verdict(error: &std::io::Error) -> Verdict {
+    match error.raw_os_error() {
+        Some(errno) if NO_ROOM.contains(&errno) => Verdict::Full,
+        _ => Verdict::Down,
+    }
+}
+
 /// A connection that does not hold small messages back.
 async fn open(backend: &Address) -> std::io::Result<Socket> {
     match backend {
@@ -187,6 +199,24 @@ async fn open(backend: &Address) -> std::io::Result<Socket> {
         Address::Unix(path) => {
             let socket = tokio::net::UnixStream::connect(&**path).await?;
             Ok(Socket::Unix(socket.into_std()?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_no_fault_of_the_back_end() {
+        for (errno, expected) in [
+            (24, Verdict::Full),
+            (99, Verdict::Full),
+            (111, Verdict::Down),
+            (113, Verdict::Down),
+        ] {
+            let error = std::io::Error::from_raw_os_error(errno);
+            assert_eq!(verdict(&error), expected, "{error}");
         }
     }
 }

@@ -12,7 +12,11 @@ fn a_unix_back_end_or_a_clear_refusal() {
     let path = std::env::temp_dir().join(format!("underpass-test-{}.sock", std::process::id()));
     let _old = std::fs::remove_file(&path);
     let backend = format!("unix:{}", path.display());
-    let tables = format!("[pool.p]\nbackends = [\"{backend}\"]\n[[route]]\npool = \"p\"\n");
+    let tables = format!(
+        "[pool.p]\nbackends = [\"{backend}\"]\n[pool.p.check]\npath = \"/health\"\n\
+         interval-ms = 20\n[[route]]\npool = \"p\"\n"
+    );
+    let (tell, told) = std::sync::mpsc::channel();
     if engine() == "kernel" {
         let text = format!("engine = \"kernel\"\n[[listener]]\n{LISTENER}\n{tables}");
         for command in ["check", "run"] {
@@ -35,6 +39,10 @@ fn a_unix_back_end_or_a_clear_refusal() {
             while !read.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n > 0) {
                 read.push(byte[0]);
             }
+            if read.starts_with(b"GET /health ") {
+                // The test may be over and not care.
+                let _over = tell.send(String::from_utf8(read.clone()).expect("text"));
+            }
             if read.starts_with(b"PUT") {
                 stream
                     .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -54,6 +62,8 @@ fn a_unix_back_end_or_a_clear_refusal() {
     assert!(router
         .logged()
         .contains(&format!(" asked={backend}=accepted ")));
+    let check = told.recv_timeout(PATIENCE).expect("a check");
+    assert_eq!(field(&check, "Host"), Some("localhost"));
     let body = noise(100_000);
     let mut client = router.connect();
     client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
