@@ -95,6 +95,7 @@ impl Exchange {
         self.record.verdict(verdict);
         let problem = match verdict {
             Verdict::Full => problem::ALL_FULL,
+            Verdict::ConnectTimeout => problem::CONNECT_TIMEOUT,
             _ => problem::NONE_REACHABLE,
         };
         self.ask_next(problem, now);

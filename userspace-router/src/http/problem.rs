@@ -233,6 +233,13 @@ pub const ALL_FULL: Problem = other(
     "connection_limit_reached",
     "Every back-end is busy.",
 );
+/// The last back-end's connection took too long.
+pub const CONNECT_TIMEOUT: Problem = other(
+    504,
+    "connect-timeout",
+    "connection_timeout",
+    "No connection to a back-end was made in time.",
+);
 /// A back-end stayed silent where it should have accepted or declined.
 pub const SILENT: Problem = other(
     504,

@@ -243,7 +243,7 @@ fn asking_has_an_end() {
     let mut scene = Scene::asking(PUT, 2);
     scene.told();
     assert_eq!(scene.wait(9_999), "");
-    assert_eq!(scene.wait(1), "send(1,502) drain(1) finished(false)");
+    assert_eq!(scene.wait(1), "send(1,504) drain(1) finished(false)");
     let line = scene.exchange.record.to_string();
     assert!(
         line.contains("asked=127.0.0.1:81=connect-timeout "),

@@ -530,5 +530,17 @@ fn no_more_attempts_than_allowed() {
             .connect_failed(Verdict::ConnectTimeout, scene.now);
     }
     assert_eq!(asked, 8);
-    assert_eq!(scene.exchange.record.reason, "none-reachable");
+    assert_eq!(scene.exchange.record.reason, "connect-timeout");
+    // What the last one failed by is what the client is told.
+    for (verdict, status, reason) in [
+        (Verdict::Down, 502, "none-reachable"),
+        (Verdict::ConnectTimeout, 504, "connect-timeout"),
+        (Verdict::Full, 503, "all-full"),
+    ] {
+        let mut scene = Scene::asking(GET, 1);
+        scene.told();
+        scene.exchange.connect_failed(verdict, scene.now);
+        let record = &scene.exchange.record;
+        assert_eq!((record.status, record.reason), (status, reason));
+    }
 }
