@@ -243,7 +243,13 @@ impl Client {
 
     fn fill(&mut self) -> std::io::Result<usize> {
         let mut chunk = vec![0; 64 * 1024];
-        let read = self.stream.read(&mut chunk)?;
+        // A socket with a timeout is not read again by the kernel after a signal (signal(7)).
+        let read = loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
         self.ahead.extend_from_slice(&chunk[..read]);
         Ok(read)
     }
