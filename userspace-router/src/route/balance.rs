@@ -243,7 +243,7 @@ mod tests {
         ] {
             let mut balancer = balancer(method, &[1, 1_000, 7, 1]);
             for n in 0..1_000u64 {
-                let candidates: Vec<_> = (0..4).filter(|at| n >> at & 1 == 1).collect();
+                let candidates: Vec<_> = (0..4).filter(|at| (n >> at) & 1 == 1).collect();
                 let mut order = balancer.order(candidates.clone(), mix(n));
                 order.sort_unstable();
                 assert_eq!(order, candidates);
