@@ -124,7 +124,7 @@ impl Health {
             if !ejection.is_tried_by(began) {
                 return None;
             }
-            let time = (ejection.time * 2).min(rules.time_max);
+            let time = ejection.time.saturating_mul(2).min(rules.time_max);
             self.ejected = Some(Ejection::new(time, now));
             return Some(Change::EjectedAgain(time));
         }
@@ -134,7 +134,9 @@ impl Health {
         }
         // Who was back for less time than it was away goes away for longer.
         let time = match self.last {
-            Some((last, back)) if now < back + last.time => (last.time * 2).min(rules.time_max),
+            Some((last, back)) if now < back + last.time => {
+                last.time.saturating_mul(2).min(rules.time_max)
+            }
             _ => rules.time,
         };
         let failures = std::mem::take(&mut self.failures);

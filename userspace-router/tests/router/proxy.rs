@@ -104,9 +104,8 @@ fn who_does_not_say_it_properly_is_reset() {
         ),
     ] {
         let mut peer = router.connect();
-        peer.send(&bytes);
-        // A whole head, as far as the end of the header goes.
-        let _refused_already = peer.try_send(GET);
+        // In one write: a second one could meet the reset, and take it from who reads.
+        peer.send([&bytes, GET].concat());
         assert!(peer.ends_by_reset());
         let log = router.logged();
         assert!(
