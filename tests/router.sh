@@ -10,8 +10,7 @@ echo "TAP version 14"
 bin/router --list | awk '/: test$/ { n++ } END { print "1.." n + 0 }'
 # All that is no verdict becomes a comment.
 bin/router --color never | awk '
-	/^test .* \.\.\. ok$/ { print "ok", ++n, "-", $2; next }
-	/^test .* \.\.\. FAILED$/ { print "not ok", ++n, "-", $2; next }
-	{ print "#", $0 }
-	{ fflush() }
+	/^test .* \.\.\. ok$/ { print "ok", ++n, "-", $2; fflush(); next }
+	/^test .* \.\.\. FAILED$/ { print "not ok", ++n, "-", $2; fflush(); next }
+	{ print "#", $0; fflush() }
 '
