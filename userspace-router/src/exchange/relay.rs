@@ -81,13 +81,13 @@ impl Exchange {
         }
         let lives_on = response.keep_alive && response.length != Length::UntilClose;
         // A final answer instead of 100. If it is a success and the back-end goes on
-        // reading, so does the upload; a client that waits for 100 might send no body now.
+        // reading, so does the upload. A client that waits for 100 may send its body now,
+        // as some do, or none: so that no next request is taken for it, there is none.
         let goes_on = self.phase == Phase::Asking
             && (200..300).contains(&response.status)
-            && lives_on
-            && !self.request.expects_continue;
+            && lives_on;
         let unfinished = match self.upload {
-            Upload::Held => !goes_on,
+            Upload::Held => !goes_on || self.request.expects_continue,
             Upload::Moving => !lives_on,
             Upload::Parked => true,
             Upload::Done => false,
@@ -154,8 +154,10 @@ impl Exchange {
             .back
             .as_ref()
             .is_some_and(|back| back.reusable && !back.closed);
+        // Nobody told this client to send: its body may never come.
+        let may_never_come = self.request.expects_continue && !self.continued;
         match self.upload {
-            Upload::Moving if back_reads_on => return,
+            Upload::Moving if back_reads_on && !may_never_come => return,
             Upload::Done => self.give_back(),
             // The client may still be sending: its connection is drained, so that it can
             // read the answer (RFC 9112 section 9.6); the back-end was promised bytes.

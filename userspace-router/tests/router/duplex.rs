@@ -156,3 +156,22 @@ fn a_client_that_waits_for_100_and_gets_a_final_answer_may_not_go_on() {
     assert_eq!(field(&head, "Connection"), Some("close"));
     assert_eq!(client.rest(), b"no need");
 }
+
+#[test]
+fn a_client_that_waits_for_100_may_send_its_body_after_a_final_answer() {
+    // An application that begins its response before it reads: some clients go on then.
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        let body = peer.body(5);
+        peer.send(body);
+    });
+    let router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    let head = client.head();
+    assert_eq!(status(&head), 200);
+    assert_eq!(field(&head, "Connection"), Some("close"));
+    client.send("hello");
+    assert_eq!(client.rest(), b"hello");
+}
