@@ -83,9 +83,8 @@ impl Exchange {
         // A final answer instead of 100. If it is a success and the back-end goes on
         // reading, so does the upload. A client that waits for 100 may send its body now,
         // as some do, or none: so that no next request is taken for it, there is none.
-        let goes_on = self.phase == Phase::Asking
-            && (200..300).contains(&response.status)
-            && lives_on;
+        let goes_on =
+            self.phase == Phase::Asking && (200..300).contains(&response.status) && lives_on;
         let unfinished = match self.upload {
             Upload::Held => !goes_on || self.request.expects_continue,
             Upload::Moving => !lives_on,
