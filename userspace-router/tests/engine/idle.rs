@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use underpass_proto::{Command, ForwardResult, Side};
 
-use crate::peer::noise;
-use crate::scene::{chunked, forward, idle, length, tunnel, Scene, HEAD};
+use crate::peer::{in_chunks, noise, Peer};
+use crate::scene::{chunked, forward, idle, length, tight_pair, tunnel, Scene, HEAD};
 
 /// Long enough for the guest to do anything.
 const SHORT: u32 = 1_500;
@@ -76,6 +76,28 @@ fn a_target_that_takes_nothing_stalls() {
 }
 
 #[test]
+fn a_body_that_was_received_whole_is_not_complete_before_the_target_took_it() {
+    for (body, wire) in [
+        (length(60_000), noise(60_000)),
+        (chunked(), in_chunks(&noise(60_000), &[60_000])),
+    ] {
+        let mut scene = Scene::new();
+        let (from, mut source) = scene.source(Side::Front);
+        let (ours, theirs) = tight_pair();
+        let (to, target) = (scene.adopt(ours, Side::Back), Peer::new(theirs));
+        scene.forward(from, Some(to), idle(body.clone(), SHORT));
+        source.send(&wire);
+        let done = scene.fails(from, ForwardResult::TargetStalled);
+        assert_eq!(done.taken, wire.len() as u64);
+        target.until_reset();
+        // Nothing of it is left to discard.
+        source.send(HEAD);
+        scene.forward(from, None, body);
+        assert_eq!(scene.head(from).generation, 2);
+    }
+}
+
+#[test]
 fn every_byte_gives_a_body_more_time() {
     let mut scene = Scene::new();
     let (from, mut source) = scene.source(Side::Front);
@@ -90,6 +112,39 @@ fn every_byte_gives_a_body_more_time() {
     }
     let done = scene.fails(from, ForwardResult::SourceStalled);
     assert_eq!(done.taken, count);
+}
+
+#[test]
+fn a_target_that_takes_a_little_now_and_then_is_only_slow() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (ours, theirs) = tight_pair();
+    let (to, mut target) = (scene.adopt(ours, Side::Back), Peer::new(theirs));
+    let began = Instant::now();
+    let content = noise(60_000);
+    scene.forward(from, Some(to), idle(length(60_000), SHORT));
+    source.send(&content);
+    let mut got = Vec::new();
+    while began.elapsed() < 3 * Duration::from_millis(SHORT.into()) && got.len() < 50_000 {
+        got.extend(target.take(100));
+        // Slowness is what is tested.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    got.extend(target.take(content.len() - got.len()));
+    assert_eq!(got, content);
+    scene.completes(from, 60_000);
+}
+
+#[test]
+fn a_shorter_time_than_the_last_forward_had_is_kept() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    scene.forward(from, None, idle(length(1), 600_000));
+    source.send([b"x", HEAD].concat());
+    scene.completes(from, 1);
+    scene.head(from);
+    scene.command(forward(from, 2, None, idle(length(1), SHORT)));
+    scene.fails(from, ForwardResult::SourceStalled);
 }
 
 #[test]

@@ -292,6 +292,22 @@ pub fn pair() -> (TcpStream, TcpStream) {
     (ours, theirs)
 }
 
+/// The same, with as little room from the first to the second as the system gives.
+pub fn tight_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    // A window that was opened is not closed again: it has to be small from the start.
+    socket2::SockRef::from(&listener)
+        .set_recv_buffer_size(1)
+        .expect("a small buffer");
+    let address = listener.local_addr().expect("an address");
+    let ours = TcpStream::connect(address).expect("a connection");
+    socket2::SockRef::from(&ours)
+        .set_send_buffer_size(1)
+        .expect("a small buffer");
+    let (theirs, _) = listener.accept().expect("the other end");
+    (ours, theirs)
+}
+
 pub fn forward(id: u32, generation: u32, to: Option<u32>, body: Body) -> Command {
     Command::Forward {
         id,

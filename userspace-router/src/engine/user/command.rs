@@ -2,14 +2,15 @@
 //! What a router may command, and what is refused with which errno.
 //!
 //! Invariant: everything is checked before anything is changed. The order of the checks is
-//! the kernel's: attributes, the source, the target.
+//! the kernel's: ranges, who is meant, the body, whether the target is quiet, the source, the
+//! target.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use underpass_framing::{Ending, Refusal};
-use underpass_proto::gen::DATA_MAX;
-use underpass_proto::Command;
+use underpass_proto::gen::{DATA_MAX, TRAILERS_MAX};
+use underpass_proto::{Body, Command};
 
 use super::moving::Move;
 use super::queue::{Closing, EPIPE};
@@ -27,19 +28,26 @@ const EMSGSIZE: i32 = 90;
 const EOPNOTSUPP: i32 = 95;
 const ESTALE: i32 = 116;
 
-/// The longest drain, an hour.
+/// How long data that was accepted may take to go out after `queue-del`.
+const FLUSH_TIME: Duration = Duration::from_secs(30);
+/// The longest `limit-ms`, an hour.
 const DRAIN_MS_MAX: u32 = 3_600_000;
+/// The longest `idle-ms`, a day.
+const IDLE_MS_MAX: u32 = 86_400_000;
 
 pub type Outcome = Result<(), (i32, &'static str)>;
 
 impl Table {
     /// Does a command about queues.
     pub fn command(&mut self, command: Command) -> Outcome {
+        check_ranges(&command)?;
         match command {
             Command::Send { id, data, if_quiet } => {
-                check_data(&data)?;
                 self.check_there(id)?;
-                self.check_writer(id, data.len(), if_quiet)?;
+                if if_quiet {
+                    self.check_quiet(id)?;
+                }
+                self.check_writer(id, data.len())?;
                 self.send(id, &data)
             }
             Command::Forward {
@@ -47,7 +55,7 @@ impl Table {
                 generation,
                 to,
                 body,
-            } => self.forward(id, generation, to, Terms::new(body)?, &[], false),
+            } => self.forward(id, generation, to, body, &[], false),
             Command::Route {
                 id,
                 generation,
@@ -55,10 +63,7 @@ impl Table {
                 body,
                 data,
                 if_quiet,
-            } => {
-                check_data(&data)?;
-                self.forward(id, generation, Some(to), Terms::new(body)?, &data, if_quiet)
-            }
+            } => self.forward(id, generation, Some(to), body, &data, if_quiet),
             Command::Cancel { id, generation } => {
                 self.check_there(id)?;
                 let queue = self.queues.get(&id);
@@ -70,7 +75,10 @@ impl Table {
                     false => Err((ENODATA, "nothing moves")),
                 }
             }
-            Command::QueueDel { id } => self.end(id, Closing::Flush),
+            Command::QueueDel { id } => {
+                let until = Instant::now() + FLUSH_TIME;
+                self.end(id, Closing::Flush { until })
+            }
             Command::QueueAbort { id } => {
                 self.check_there(id)?;
                 self.part(id);
@@ -85,11 +93,7 @@ impl Table {
                 limit_bytes,
                 limit_ms,
             } => {
-                let ms = limit_ms.unwrap_or(5_000);
-                if ms > DRAIN_MS_MAX {
-                    return Err((ERANGE, "`limit-ms` is 3600000 at the most"));
-                }
-                let time = Duration::from_millis(ms.into());
+                let time = Duration::from_millis(limit_ms.unwrap_or(5_000).into());
                 let closing = Closing::Drain {
                     bytes: limit_bytes.unwrap_or(1 << 20),
                     until: Instant::now() + time,
@@ -108,17 +112,25 @@ impl Table {
         }
     }
 
-    fn check_writer(&mut self, id: u32, bytes: usize, if_quiet: bool) -> Outcome {
+    fn check_quiet(&mut self, id: u32) -> Outcome {
         let Some(queue) = self.queues.get_mut(&id) else {
+            return Err((ENOENT, "no such queue"));
+        };
+        if queue.is_quiet() {
+            return Ok(());
+        }
+        // What was found there is its task's business.
+        queue.wake.notify_one();
+        queue.can_send(0)?;
+        Err((ENOTEMPTY, "the target received what was not answered"))
+    }
+
+    fn check_writer(&self, id: u32, bytes: usize) -> Outcome {
+        let Some(queue) = self.queues.get(&id) else {
             return Err((ENOENT, "no such queue"));
         };
         if queue.source.is_some() {
             return Err((EBUSY, "a forward into this queue runs"));
-        }
-        if if_quiet && !queue.is_quiet() {
-            // What was found there is its task's business.
-            queue.wake.notify_one();
-            return Err((ENOTEMPTY, "the target has received something already"));
         }
         queue.can_send(bytes)
     }
@@ -137,7 +149,7 @@ impl Table {
         id: u32,
         generation: u32,
         to: Option<u32>,
-        terms: Terms,
+        body: Body,
         data: &[u8],
         if_quiet: bool,
     ) -> Outcome {
@@ -148,11 +160,15 @@ impl Table {
         if to == Some(id) {
             return Err((EINVAL, "a queue cannot be its own target"));
         }
+        let discard = to.is_none();
+        let terms = Terms::new(body, !discard)?;
+        let framing = terms.framing;
+        if let Some(to) = to.filter(|_| if_quiet) {
+            self.check_quiet(to)?;
+        }
         let Some(queue) = self.queues.get(&id) else {
             return Err((ENOENT, "no such queue"));
         };
-        let discard = to.is_none();
-        let framing = terms.framing;
         queue
             .receiver
             .check(generation, framing, discard)
@@ -161,7 +177,7 @@ impl Table {
             return Err((EPIPE, "the connection was reset"));
         }
         if let Some(to) = to {
-            self.check_writer(to, data.len(), if_quiet)?;
+            self.check_writer(to, data.len())?;
         }
         let Some(queue) = self.queues.get_mut(&id) else {
             return Err((ENOENT, "no such queue"));
@@ -211,10 +227,30 @@ impl Table {
     }
 }
 
-fn check_data(data: &[u8]) -> Outcome {
-    match data.len() <= DATA_MAX as usize {
+/// What the kernel's policies refuse.
+fn check_ranges(command: &Command) -> Outcome {
+    let (data, body) = match command {
+        Command::Send { data, .. } => (data.as_slice(), None),
+        Command::Forward { body, .. } => (&[][..], Some(body)),
+        Command::Route { data, body, .. } => (data.as_slice(), Some(body)),
+        Command::Drain { limit_ms, .. } if limit_ms.is_some_and(|ms| ms > DRAIN_MS_MAX) => {
+            return Err((ERANGE, "`limit-ms` is 3600000 at the most"));
+        }
+        _ => return Ok(()),
+    };
+    if data.len() > DATA_MAX as usize {
+        return Err((ERANGE, "`data` is too long for one command"));
+    }
+    let Some(body) = body else {
+        return Ok(());
+    };
+    if body.trailers.len() > TRAILERS_MAX as usize {
+        return Err((ERANGE, "`trailers` is too long"));
+    }
+    let idle = |ms: u32| (1..=IDLE_MS_MAX).contains(&ms);
+    match body.idle_ms.is_none_or(idle) {
         true => Ok(()),
-        false => Err((ERANGE, "`data` is too long for one command")),
+        false => Err((ERANGE, "`idle-ms` is from 1 to 86400000")),
     }
 }
 

@@ -56,6 +56,10 @@ impl Input {
             None => Ok(0),
         };
         self.bytes.truncate(have + *outcome.as_ref().unwrap_or(&0));
+        if self.bytes.is_empty() {
+            // An idle connection holds no memory.
+            self.bytes = Vec::new();
+        }
         Some(outcome)
     }
 }

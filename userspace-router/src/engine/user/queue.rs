@@ -27,8 +27,8 @@ pub const ECONNRESET: u32 = 104;
 pub enum Closing {
     /// It is not.
     No,
-    /// What waits is sent, then the socket is closed.
-    Flush,
+    /// What waits is sent, until then at the latest, then the socket is closed.
+    Flush { until: Instant },
     /// The same, then FIN, then reading until FIN or these limits.
     Drain { bytes: u64, until: Instant },
 }
@@ -231,8 +231,11 @@ impl Queue {
                 Err(error) => self.write_failed(&error),
             }
         }
-        self.output.clear();
-        self.flushed = 0;
+        if self.flushed > 0 {
+            // An idle connection holds no memory.
+            self.output = Vec::new();
+            self.flushed = 0;
+        }
         if self.fin_after && !self.fin_sent {
             self.fin_sent = true;
             stream.send_fin();

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
-use underpass_framing::{Ending, Receiver, Side, State};
+use underpass_framing::{Receiver, Side, State};
 
 use super::pump::Pump;
-use super::queue::{Closing, Queue, ECONNRESET};
+use super::queue::{Closing, Queue};
 use super::stream::Stream;
 use crate::engine::Incoming;
 
@@ -92,6 +92,8 @@ impl Table {
             match self.pump(source) {
                 Pump::Target => write = true,
                 Pump::Again => again = true,
+                // It waits for its own socket; or hears, once this step is over, that this
+                // one broke.
                 Pump::Source | Pump::Over => self.wake(source),
             }
         }
@@ -99,12 +101,6 @@ impl Table {
             return self.close(id, flushed);
         }
         let read = self.receive(id, &mut again);
-        let queue = self.queues.get(&id)?;
-        if let Some(source) = queue.source.filter(|_| queue.write_broken) {
-            // It may have nothing to send, and would not notice.
-            let errno = queue.broken.unwrap_or(ECONNRESET);
-            self.park(source, Ending::TargetError(errno));
-        }
         let until = self.keep_time(id);
         let queue = self.queues.get(&id)?;
         Some(Wait {
@@ -171,9 +167,13 @@ impl Table {
         let queue = self.queues.get_mut(&id)?;
         let mut over = queue.write_broken || queue.stream.is_none();
         let (mut until, mut again) = (None, false);
+        let drains = matches!(queue.closing, Closing::Drain { .. });
         match &mut queue.closing {
             Closing::No => {}
-            Closing::Flush => over |= flushed,
+            Closing::Flush { until: end } => {
+                over |= flushed || Instant::now() >= *end;
+                until = Some(*end);
+            }
             Closing::Drain { bytes, until: end } => {
                 let (mut left, end) = (*bytes, *end);
                 for round in 0..=ROUNDS {
@@ -202,7 +202,7 @@ impl Table {
         }
         Some(Wait {
             stream: queue.stream.clone()?,
-            read: until.is_some() && !queue.at_end,
+            read: drains && !queue.at_end,
             write: !flushed,
             error: true,
             until,

@@ -7,13 +7,10 @@
 use std::time::Duration;
 
 use underpass_framing::{may_be_trailer, Framing};
-use underpass_proto::gen::{FramingKind, TRAILERS_MAX};
+use underpass_proto::gen::FramingKind;
 use underpass_proto::Body;
 
-use super::command::{Outcome, EINVAL, ERANGE};
-
-/// The longest `idle-ms`, a day.
-const IDLE_MAX: u32 = 86_400_000;
+use super::command::{Outcome, EINVAL};
 
 /// How a body comes, leaves, and may linger.
 #[derive(Clone, Debug)]
@@ -27,7 +24,8 @@ pub struct Terms {
 }
 
 impl Terms {
-    pub fn new(body: Body) -> Result<Self, (i32, &'static str)> {
+    /// Of a body that is sent somewhere, or else discarded.
+    pub fn new(body: Body, sent: bool) -> Result<Self, (i32, &'static str)> {
         let framing = match body.framing {
             underpass_proto::Framing::None => Framing::None,
             underpass_proto::Framing::Length(bytes) => Framing::Length(bytes),
@@ -47,12 +45,12 @@ impl Terms {
         if !framing.becomes(leaves) {
             return Err((EINVAL, "a body that comes like this cannot leave like that"));
         }
+        if !sent && (body.leaves.is_some() || !body.trailers.is_empty()) {
+            return Err((EINVAL, "`to` is missing: what is discarded does not leave"));
+        }
         let chunked = (framing, leaves) == (Framing::Chunked, Framing::Chunked);
         if !body.trailers.is_empty() {
             check_trailers(&body.trailers, chunked)?;
-        }
-        if body.idle_ms.is_some_and(|ms| ms == 0 || ms > IDLE_MAX) {
-            return Err((ERANGE, "`idle-ms` is from 1 to 86400000"));
         }
         Ok(Self {
             framing,
@@ -64,9 +62,6 @@ impl Terms {
 }
 
 fn check_trailers(names: &[u8], chunked: bool) -> Outcome {
-    if names.len() > TRAILERS_MAX as usize {
-        return Err((ERANGE, "`trailers` is too long"));
-    }
     if !chunked {
         return Err((EINVAL, "`trailers` needs chunked coding on both sides"));
     }
