@@ -42,6 +42,7 @@ if [ "${1:-}" = --smoke ]; then
 	runs=4000 passed=0 failed=0
 	for name in "${targets[@]}"; do
 		say "fuzzing $name"
+		mkdir -p build
 		none=$(mktemp -d -p build)
 		if fuzz "$name" -seed=1 -runs="$runs" -max_len=512 -use_cmp=0 "$none"; then
 			passed=$((passed + 1))
@@ -55,14 +56,16 @@ if [ "${1:-}" = --smoke ]; then
 	exit
 fi
 
-[ "${1:-all}" = all ] || targets=("$1")
+if [ "${1:-all}" != all ]; then
+	[ -d "tests/fuzz/corpus/$1" ] || die "no target $1; there are: ${targets[*]}"
+	targets=("$1")
+fi
 time=${2:-300}
 say 'building, with all crates reporting their coverage'
 triple=$(qemu/enter.sh rustc -vV | sed -n 's/^host: //p')
 build RUSTFLAGS="$coverage" UNDERPASS_COVERAGE= --profile fuzz --target "$triple"
 program=target/$triple/fuzz/underpass-fuzz
 for name in "${targets[@]}"; do
-	[ -d "tests/fuzz/corpus/$name" ] || die "no target $name; there are: ${targets[*]}"
 	say "fuzzing $name for $time s"
 	fuzz "$name" -max_total_time="$time" -max_len=2048 -print_final_stats=1 "build/fuzz/$name"
 done
