@@ -42,7 +42,7 @@ fn behind_a_proxy(address: &str) -> Router {
         list("backends", &[teller()])
     );
     let listener = format!("address = \"{address}\"\nproxy-protocol = true");
-    Router::launch(&listener, &tables, "shutdown-ms = 100")
+    Router::launch(&listener, &tables, "")
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn what_came_in_goes_out() {
         list("backends", &[nobody(), taker])
     );
     let listener = "address = \"[::1]:0\"\nproxy-protocol = true";
-    let router = Router::launch(listener, &tables, "shutdown-ms = 100");
+    let router = Router::launch(listener, &tables, "");
     let mut peer = router.connect();
     peer.send(v2_ipv6());
     peer.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");

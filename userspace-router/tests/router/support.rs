@@ -40,14 +40,14 @@ impl Router {
     pub fn start_patiently(backends: &[SocketAddr], route: &str, limits: &str) -> Self {
         let pool = list("backends", backends);
         let tables = format!("[pool.p]\n{pool}\n[[route]]\npool = \"p\"\n{route}\n");
-        Self::launch(LISTENER, &tables, limits)
+        Self::launch(LISTENER, &tables, &with(limits, "shutdown-ms", 30_000))
     }
 
     /// A pool `p` of these back-ends with further lines, and one route to it.
     pub fn with_pool(backends: &[SocketAddr], pool: &str, limits: &str) -> Self {
         let backends = list("backends", backends);
         let tables = format!("[[route]]\npool = \"p\"\n[pool.p]\n{backends}\n{pool}\n");
-        Self::launch(LISTENER, &tables, &with(limits, "shutdown-ms", 100))
+        Self::launch(LISTENER, &tables, limits)
     }
 
     /// The lines of one listener, and of everything but it and `[limits]`.
@@ -56,6 +56,7 @@ impl Router {
         // On a busy machine a second is nothing: only tests about time have short limits.
         let limits = with(&with(limits, "ask-ms", 60_000), "connect-ms", 60_000);
         let limits = with(&limits, "asking-ms", 240_000);
+        let limits = with(&limits, "shutdown-ms", 100);
         let text = format!(
             "engine = \"{engine}\"\n[[listener]]\n{listener}\n{tables}\n[limits]\n{limits}\n"
         );
