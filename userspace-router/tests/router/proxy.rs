@@ -127,7 +127,7 @@ fn told_by_proxy(version: u8, tell: std::sync::mpsc::Sender<Vec<u8>>) -> SocketA
             1 => peer.line().into_bytes(),
             _ => {
                 let mut header = peer.body(16);
-                let length = usize::from(header[14]) << 8 | usize::from(header[15]);
+                let length = usize::from(u16::from_be_bytes([header[14], header[15]]));
                 header.extend(peer.body(length));
                 header
             }
