@@ -218,11 +218,17 @@ fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), Fault> {
 fn check_tlvs(header: &[u8], tlvs: &[u8]) -> Result<(), Fault> {
     let cut = Fault::Malformed("an extension is cut short");
     let mut rest = tlvs;
+    let mut sums = 0;
     while let Some((&kind, after)) = rest.split_first() {
         let (size, after) = after.split_first_chunk().ok_or(cut)?;
         let size = usize::from(u16::from_be_bytes(*size));
         let (value, after) = after.split_at_checked(size).ok_or(cut)?;
         if kind == TLV_CRC32C {
+            // Each costs a pass over the whole header.
+            sums += 1;
+            if sums > 1 {
+                return Err(Fault::Malformed("it has more than one checksum"));
+            }
             let at = header.len() - after.len() - size;
             let fine = value == crc32c(header, at..at + size).to_be_bytes();
             if !fine {

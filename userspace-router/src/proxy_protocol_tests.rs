@@ -207,6 +207,17 @@ fn extensions_are_skipped_and_a_checksum_is_checked() {
 const CHECKSUM: &str = "67947dc3";
 
 #[test]
+fn a_second_checksum_is_refused_unread() {
+    let two = "21 11 001a 0a010203 0a040506 1234 0050 030004 00000000 030004 00000000";
+    let mut bytes = hex(&format!("{SIGNATURE} {two}"));
+    let first = bytes.len() - 11..bytes.len() - 7;
+    let sum = crc32c(&bytes, first.clone()).to_be_bytes();
+    bytes[first].copy_from_slice(&sum);
+    let verdict = Err(Fault::Malformed("it has more than one checksum"));
+    assert_eq!(parse(&bytes), verdict);
+}
+
+#[test]
 fn what_is_sent_is_what_the_specification_shows() {
     let v4 = ends("192.168.0.1:56324", "192.168.0.11:443");
     assert_eq!(
