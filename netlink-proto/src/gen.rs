@@ -199,7 +199,7 @@ pub mod queue {
     pub const HEAD_LIMIT: u16 = 6;
     /// See [`super::State`].
     pub const STATE: u16 = 7;
-    /// Number of the head that the queue collected last, from 1. A command about
+    /// Number of the head that the queue collected last, from 1; `if-quiet` counts, too. A command about
     /// another one is stale and refused with ESTALE.
     pub const GENERATION: u16 = 8;
     /// The head with its empty line, byte for byte as received.
@@ -252,7 +252,9 @@ pub mod queue {
     /// either direction. Without it, it waits for ever.
     pub const IDLE_MS: u16 = 31;
     /// Only if the target queue has received nothing that was not answered: ENOTEMPTY
-    /// otherwise. For a connection that served others before.
+    /// otherwise. For a connection that served others before. It begins a new generation of
+    /// the target, whatever else refuses the command: a head of that number or before was
+    /// on its way already, and what was to be sent is refused.
     pub const IF_QUIET: u16 = 32;
     /// The largest number of this set.
     pub const MAX: u16 = 32;

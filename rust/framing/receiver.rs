@@ -243,6 +243,14 @@ impl Receiver {
         }
     }
 
+    /// Something was sent on the condition that nothing waits here: a head that comes from now
+    /// on has another number than one that was on its way before.
+    pub fn turn(&mut self) {
+        if matches!(self.state, State::Collecting(_)) {
+            self.next_generation();
+        }
+    }
+
     fn next_generation(&mut self) {
         // Zero is never a generation, also after 2^32 heads.
         self.generation = self.generation.checked_add(1).unwrap_or(1);

@@ -73,7 +73,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
     if let Some(target) = target.as_ref().filter(|_| request.flag(queue::IF_QUIET)) {
         // Before the source is locked: only one `inner` at a time. What comes in between
         // could as well have come just after.
-        check_quiet(target, &target.inner.lock(), queue::TO)?;
+        check_quiet(target, &mut target.inner.lock(), queue::TO)?;
     }
     let mut inner = q.inner.lock();
     check_open(&inner, &q)?;

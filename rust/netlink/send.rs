@@ -55,8 +55,9 @@ pub fn send_to<R>(
 }
 
 /// Checks that `q`, told by `attr`, received nothing that was not answered yet, so that what is
-/// sent now cannot be taken for the cause of it.
-pub fn check_quiet(q: &Queue, inner: &Inner, attr: u16) -> Result<(), Refusal> {
+/// sent now cannot be taken for the cause of it; and begins a new generation, so that the
+/// router can tell a head that came before from one that comes after.
+pub fn check_quiet(q: &Queue, inner: &mut Inner, attr: u16) -> Result<(), Refusal> {
     let id = q.id;
     let readable = q.sock().readable();
     if readable.closed || q.out.lock().broken().is_some() {
@@ -67,6 +68,7 @@ pub fn check_quiet(q: &Queue, inner: &Inner, attr: u16) -> Result<(), Refusal> {
         let words = "received something that was not answered";
         return Err(refuse!(ENOTEMPTY, attr, "queue {id} {words}"));
     }
+    inner.rx.turn();
     Ok(())
 }
 
@@ -82,10 +84,10 @@ impl Do for Send {
         let data = request
             .bytes(queue::DATA)
             .ok_or_else(|| Refusal::missing(queue::DATA, "data"))?;
-        let inner = q.inner.lock();
+        let mut inner = q.inner.lock();
         check_open(&inner, &q)?;
         if request.flag(queue::IF_QUIET) {
-            check_quiet(&q, &inner, queue::ID)?;
+            check_quiet(&q, &mut inner, queue::ID)?;
         }
         send_to(&q, queue::ID, data, |_| ())
     }

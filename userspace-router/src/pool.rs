@@ -98,6 +98,25 @@ struct Queue {
     owner: Option<Owner>,
     requests: u64,
     state: State,
+    /// Generation of the last head that came from it.
+    head: u32,
+    /// Generation that the request of the exchange it serves began, or zero for the first.
+    turn: u32,
+}
+
+impl Queue {
+    /// It serves another exchange, whose request is sent on the condition `if-quiet`: that
+    /// begins a generation.
+    fn serve(&mut self, front: u32) {
+        self.requests += 1;
+        self.state = State::Serving(front);
+        self.turn = self.head.checked_add(1).unwrap_or(1);
+    }
+}
+
+/// Whether a generation came after another; they begin anew after 2^32.
+fn after(generation: u32, other: u32) -> bool {
+    (generation.wrapping_sub(other) as i32) > 0
 }
 
 type Owner = (u32, Version);
@@ -178,6 +197,8 @@ impl Pool {
             link,
             requests: 1,
             state: State::Serving(front),
+            head: 0,
+            turn: 0,
         };
         if made.owner.is_some() {
             self.owners.entry(front).or_default().push(queue);
@@ -212,8 +233,7 @@ impl Pool {
             entry.waiting.pop_front();
             self.patience.remove(&(until, asker.front));
             self.waits_for.remove(&asker.front);
-            found.requests += 1;
-            found.state = State::Serving(asker.front);
+            found.serve(asker.front);
             return Freed::Next(asker);
         }
         if entry.idle.len() >= self.idle_max {
@@ -232,6 +252,23 @@ impl Pool {
             State::Serving(front) => Some(front),
             State::Idle(_) => None,
         })
+    }
+
+    /// A head of this generation came from a connection. False if it was on its way before
+    /// the request was that it serves now: it is no answer to that, which was never sent.
+    pub fn heard(&mut self, queue: u32, generation: u32) -> bool {
+        let Some(found) = self.queues.get_mut(&queue) else {
+            return true;
+        };
+        found.head = generation;
+        after(generation, found.turn)
+    }
+
+    /// A connection of this generation sends nothing more. False if that was so before the
+    /// request that it serves now.
+    pub fn ended(&self, queue: u32, generation: u32) -> bool {
+        let turn = self.queues.get(&queue).map_or(0, |found| found.turn);
+        generation == turn || after(generation, turn)
     }
 
     /// This front queue waits for no connection any more.
@@ -312,8 +349,7 @@ impl Pool {
         if let State::Idle(until) = found.state {
             self.aging.remove(&(until, queue));
         }
-        found.state = State::Serving(front);
-        found.requests += 1;
+        found.serve(front);
         Some(queue)
     }
 
@@ -392,6 +428,23 @@ mod tests {
             assert_eq!(answer, Answer::Connect(None));
             pool.made(front + 10, backend(), link.clone(), front);
         }
+    }
+
+    #[test]
+    fn what_was_on_its_way_before_a_request_is_no_answer_to_it() {
+        let now = Instant::now();
+        let link = link(100, 0);
+        let mut pool = Pool::new(2, Duration::from_millis(10));
+        connect(&mut pool, &link, &[1], now);
+        assert!(pool.ended(11, 0));
+        assert!(pool.heard(11, 1));
+        assert_eq!(pool.free(11, now), Freed::Kept);
+        let again = pool.ask(&backend(), &link, asker(2), false, now);
+        assert_eq!(again, Answer::Idle(11));
+        // The engine numbers the request 2, and the answer to it 3.
+        assert!(!pool.ended(11, 1) && pool.ended(11, 2));
+        assert!(!pool.heard(11, 2) && pool.heard(11, 3));
+        assert!(after(1, u32::MAX) && !after(u32::MAX, 1));
     }
 
     #[test]

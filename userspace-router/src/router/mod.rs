@@ -243,7 +243,12 @@ impl<E: Engine> Router<E> {
         match (event, serving) {
             (Event::Head(head), None) if head.side == Side::Front => self.head(head, now),
             (Event::Head(head), Some(front)) => {
-                self.with_exchange(front, now, |exchange| exchange.back_head(&head, now));
+                let answers = self.pool.heard(id, head.generation);
+                self.with_exchange(front, now, |exchange| match answers {
+                    true => exchange.back_head(&head, now),
+                    // The engine refuses what was to be sent: that is on its way here.
+                    false => exchange.refused(Tag::IntoBack, now),
+                });
             }
             (Event::Done(done), Some(front)) => {
                 self.with_exchange(front, now, |exchange| exchange.back_done(&done, now));
@@ -252,7 +257,11 @@ impl<E: Engine> Router<E> {
                 self.with_exchange(id, now, |exchange| exchange.front_done(&done, now));
             }
             (Event::Closed(closed), Some(front)) => {
-                self.with_exchange(front, now, |exchange| exchange.back_closed(&closed, now));
+                let answers = self.pool.ended(id, closed.generation);
+                self.with_exchange(front, now, |exchange| match answers {
+                    true => exchange.back_closed(&closed, now),
+                    false => exchange.refused(Tag::IntoBack, now),
+                });
             }
             (Event::Closed(closed), None) => match self.fronts.get(&id) {
                 Some(front) if front.exchange.is_some() => {

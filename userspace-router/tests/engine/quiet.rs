@@ -4,7 +4,7 @@
 use underpass_proto::{Command, Side};
 
 use crate::peer::Peer;
-use crate::scene::{length, no_body, route, send, Scene, HEAD};
+use crate::scene::{forward, length, no_body, route, send, Scene, HEAD};
 
 const ENOTEMPTY: i32 = 39;
 const EPIPE: i32 = 32;
@@ -21,8 +21,9 @@ fn a_quiet_queue_is_written_to() {
     scene.completes(from, 4);
     // Answered heads do not count, nor a body that is through.
     target.send([HEAD, b"ab"].concat());
-    assert_eq!(scene.head(to).generation, 1);
-    scene.command(route(to, from, length(2), b"", false));
+    // Both commands began a generation, and the head is the third.
+    assert_eq!(scene.head(to).generation, 3);
+    scene.command(forward(to, 3, Some(from), length(2)));
     scene.completes(to, 2);
     scene.command(send(to, b"three", true));
     target.expect("three");

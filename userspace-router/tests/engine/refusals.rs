@@ -147,7 +147,8 @@ fn the_source_is_looked_at_before_the_target() {
         ENOENT
     );
     assert_eq!(
-        scene.refused(forward(to, 0, Some(from), length(1))),
+        // The quiet `to` began a generation before that was refused.
+        scene.refused(forward(to, 1, Some(from), length(1))),
         ENODATA
     );
     assert_eq!(

@@ -32,7 +32,7 @@ fn requests_and_responses_pass() {
         return;
     };
     let (front, mut client) = scene.source(Side::Front);
-    scene.command(route(front, back, chunked(), b"request", true));
+    scene.command(route(front, back, chunked(), b"request", false));
     let content = noise(1 << 20);
     let wire = in_chunks(&content, &[5, 100_000]);
     client.send_aside(wire.clone(), false);

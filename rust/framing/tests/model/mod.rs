@@ -36,6 +36,8 @@ pub enum Operation {
     Broken,
     /// A new owner.
     Renew,
+    /// Something is sent if all is quiet.
+    Turn,
 }
 
 /// Any of them, with those that make progress more often.
@@ -79,6 +81,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Fin),
         1 => Just(Operation::Broken),
         1 => Just(Operation::Renew),
+        1 => Just(Operation::Turn),
     ]
 }
 
@@ -125,6 +128,10 @@ pub fn apply(receiver: &mut Receiver, operation: &Operation) -> String {
         },
         Operation::Fin => format!("{:?}", receiver.fin()),
         Operation::Broken => format!("{:?}", receiver.broken(104)),
+        Operation::Turn => {
+            receiver.turn();
+            String::new()
+        }
         Operation::Renew => {
             receiver.renew();
             String::new()
@@ -216,6 +223,12 @@ impl Model {
             Operation::Park => self.park(),
             Operation::Fin => self.fin(),
             Operation::Broken => self.broken(),
+            Operation::Turn => {
+                if matches!(self.doing, Doing::Collecting(_)) {
+                    self.generation += 1;
+                }
+                String::new()
+            }
             Operation::Renew => {
                 if matches!(self.doing, Doing::Ready(..) | Doing::Parked(_)) {
                     self.generation += 1;

@@ -117,6 +117,7 @@ impl Table {
             return Err((ENOENT, "no such queue"));
         };
         if queue.is_quiet() {
+            queue.receiver.turn();
             return Ok(());
         }
         // What was found there is its task's business.
