@@ -485,6 +485,65 @@ def until_close_fin_while_the_client_is_full():
         assert p.r.event("done", x.b)["result"] == "complete"
 
 
+class Starving:
+    """Lets allocations fail in kernel threads, where the module works, and counts them."""
+
+    FOLDERS = ("/sys/kernel/debug/fail_page_alloc/", "/sys/kernel/debug/failslab/")
+    MANY = 1000000
+
+    def set(self, **values):
+        for folder in self.FOLDERS:
+            for name, value in values.items():
+                with open(folder + name.replace("_", "-"), "w", encoding="ascii") as f:
+                    f.write(str(value))
+
+    def __enter__(self):
+        self.set(task_filter="Y", ignore_gfp_wait="N", verbose=0, interval=1, times=self.MANY)
+        with open(self.FOLDERS[0] + "min-order", "w", encoding="ascii") as f:
+            f.write("0")
+        self.set(probability=30)
+        return self
+
+    def failed(self):
+        def left(folder):
+            with open(folder + "times", encoding="ascii") as f:
+                return int(f.read())
+
+        return [self.MANY - left(folder) for folder in self.FOLDERS]
+
+    def __exit__(self, *_):
+        self.set(probability=0)
+
+
+def no_memory():
+    """Where memory is short, bytes are late, and neither lost nor doubled."""
+    with Path() as p:
+        x = Exchanges(p)
+        body, failed = content(MIB, 20), [0, 0]
+        for sizes in ([1], [100, 7000], [200, 255, 300], [70000]):
+            size = 20000 if sizes == [1] else MIB
+            wire = chunks(body[:size], sizes) + b"0\r\nX: 1\r\n\r\n"
+            for values in ({"trailers": b"x"}, {}):
+                x.route(**values)
+                sender = threading.Thread(target=x.c.sendall, args=(wire + HEAD,))
+                with Starving() as starving:
+                    sender.start()
+                    x.reader.exactly(len(HEAD))
+                    data, lines, _ = x.reader.body()
+                    failed = [a + b for a, b in zip(failed, starving.failed())]
+                sender.join()
+                assert data == body[:size], f"content differs ({sizes})"
+                assert lines == ([b"X: 1"] if values else []), lines
+                d = p.r.event("done", x.f)
+                assert d["result"] == "complete" and d["taken"] == len(wire), d
+                assert p.r.event("head", x.f)["head"] == HEAD
+                x.generation += 1
+        assert min(failed) > 0, f"pages and slab objects that could not be had: {failed}"
+
+
+# The stock kernel cannot make allocations fail.
+ONLY_DEBUG = [("no memory now and then", no_memory)] if DEBUG else []
+
 tap([
     ("split at every position, next head in the last segment", split_everywhere),
     ("byte by byte", byte_by_byte),
@@ -504,4 +563,4 @@ tap([
     ("until-close becomes chunked", becomes_chunked),
     ("a reset until-close body gets no last chunk", becomes_chunked_but_is_reset),
     ("the last chunk waits its turn", until_close_fin_while_the_client_is_full),
-])
+] + ONLY_DEBUG)

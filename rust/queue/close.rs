@@ -147,13 +147,11 @@ fn gone(this: &Arc<Queue>, mut inner: MutexGuard<'_, Inner>) {
 
 /// Whether a queue of an expired router has nothing left to wait for.
 pub(super) fn orphaned(this: &Arc<Queue>, inner: &Inner) -> bool {
-    let stale = clock::now_ms().saturating_sub(this.moved_at.load(Relaxed)) >= STALL_MS;
-    match inner.rx.state() {
-        State::Moving { .. } => stale,
-        _ => match &this.out.lock().writer {
-            Some(writer) => {
-                clock::now_ms().saturating_sub(writer.moved_at.load(Relaxed)) >= STALL_MS
-            }
+    let stale = |at: u64| clock::now_ms().saturating_sub(at) >= STALL_MS;
+    match &inner.moving {
+        Some(moving) => stale(this.last_moved(moving)),
+        None => match &this.out.lock().writer {
+            Some(writer) => stale(writer.moved_at.load(Relaxed)),
             None => true,
         },
     }

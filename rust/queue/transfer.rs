@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::body::Move;
 use super::connection::{Done, Queue};
 use super::output::{Flush, Output};
 use super::pump::{Step, RETRY_MS};
@@ -210,27 +211,32 @@ impl Queue {
         let Some(idle) = moving.idle_ms else {
             return false;
         };
-        let mut last = self.moved_at.load(Relaxed);
-        let mut holds = false;
-        if let Some(target) = &moving.target {
-            // It takes a little whenever its peer reads some, so that a slow one moves, too.
-            holds = moving.pages.bytes() > 0 || target.out.lock().unsent() > 0;
-            if moving.leaves == Framing::Tunnel {
-                last = last.max(target.moved_at.load(Relaxed));
-            }
-        }
-        let due = last.saturating_add(idle.into());
+        let due = self.last_moved(moving).saturating_add(idle.into());
         if clock::now_ms() < due {
             self.wake_at(due);
             return false;
         }
-        let ending = if holds {
+        // A socket takes a little whenever its peer reads some, so that a slow one moves, too.
+        let waits = |target: &Arc<Queue>| target.out.lock().unsent() > 0;
+        let ending = if moving.pages.bytes() > 0 || moving.target.as_ref().is_some_and(waits) {
             Ending::TargetStalled
         } else {
             Ending::SourceStalled
         };
         self.park(inner, ending);
         true
+    }
+
+    /// When a byte of a move from here moved last, or of a tunnel one the other way
+    /// (milliseconds).
+    pub(super) fn last_moved(&self, moving: &Move) -> u64 {
+        let here = self.moved_at.load(Relaxed);
+        match &moving.target {
+            Some(target) if moving.leaves == Framing::Tunnel => {
+                here.max(target.moved_at.load(Relaxed))
+            }
+            _ => here,
+        }
     }
 
     /// Stops the move before its end. What was gathered and not sent is lost.
