@@ -1,16 +1,4 @@
 #!/bin/bash
-# router.sh: the router's integration tests, between real clients and back-ends, with the
-# module as their engine (UNDERPASS_ENGINE, see in-guest.sh). Says in TAP what they say.
+# router.sh: the router between real clients and back-ends.
 
-set -euo pipefail
-cd "$(dirname "$0")"
-export UNDERPASS_BIN=$PWD/../bin/underpass
-
-echo "TAP version 14"
-bin/router --list | awk '/: test$/ { n++ } END { print "1.." n + 0 }'
-# All that is no verdict becomes a comment.
-bin/router --color never | awk '
-	/^test .* \.\.\. ok$/ { print "ok", ++n, "-", $2; fflush(); next }
-	/^test .* \.\.\. FAILED$/ { print "not ok", ++n, "-", $2; fflush(); next }
-	{ print "#", $0; fflush() }
-'
+exec "$(dirname "$0")/libtest.sh" router

@@ -120,7 +120,7 @@ fn a_whole_body_is_told_when_the_target_has_all_of_it() {
 }
 
 #[test]
-fn events_of_a_queue_come_in_order() {
+fn the_end_of_a_queue_is_told_last() {
     let mut scene = Scene::new();
     let (from, mut source) = scene.source(Side::Back);
     let (to, mut target) = scene.queue(Side::Front);
@@ -128,10 +128,14 @@ fn events_of_a_queue_come_in_order() {
     source.send([b"1\r\na\r\n0\r\n\r\n", HEAD].concat());
     source.half_close();
     assert_eq!(target.rest(), b"a");
-    let heads_first = [scene.next(from), scene.next(from)];
+    // Which of these comes first is nobody's business.
+    let told = [scene.next(from), scene.next(from)];
     assert!(
-        matches!(&heads_first, [Event::Head(_), Event::Done(_)]),
-        "{heads_first:?}"
+        matches!(
+            &told,
+            [Event::Head(_), Event::Done(_)] | [Event::Done(_), Event::Head(_)]
+        ),
+        "{told:?}"
     );
     scene.command(forward(from, 2, None, length(0)));
     assert_eq!(scene.closed(from).reason, Reason::Fin);

@@ -162,7 +162,7 @@ impl Table {
             return Err((EINVAL, "a queue cannot be its own target"));
         }
         let discard = to.is_none();
-        let terms = Terms::new(body, !discard)?;
+        let terms = Terms::new(body)?;
         let framing = terms.framing;
         if let Some(to) = to.filter(|_| if_quiet) {
             self.check_quiet(to)?;

@@ -24,8 +24,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Of a body that is sent somewhere, or else discarded.
-    pub fn new(body: Body, sent: bool) -> Result<Self, (i32, &'static str)> {
+    pub fn new(body: Body) -> Result<Self, (i32, &'static str)> {
         let framing = match body.framing {
             underpass_proto::Framing::None => Framing::None,
             underpass_proto::Framing::Length(bytes) => Framing::Length(bytes),
@@ -44,9 +43,6 @@ impl Terms {
         };
         if !framing.becomes(leaves) {
             return Err((EINVAL, "a body that comes like this cannot leave like that"));
-        }
-        if !sent && (body.leaves.is_some() || !body.trailers.is_empty()) {
-            return Err((EINVAL, "`to` is missing: what is discarded does not leave"));
         }
         let chunked = (framing, leaves) == (Framing::Chunked, Framing::Chunked);
         if !body.trailers.is_empty() {
