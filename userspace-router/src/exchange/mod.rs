@@ -265,7 +265,10 @@ impl Exchange {
     pub fn front_closed(&mut self, closed: &Closed, now: Instant) {
         self.front_fin = true;
         self.close = true;
-        if !self.over && closed.reason == Reason::Reset {
+        // While a response moves its end is told as well, and whether it was the engine that
+        // reset the client, and why.
+        let told = self.download == Download::Moving && !self.tunnel;
+        if !self.over && !told && closed.reason == Reason::Reset {
             self.client_gone(now);
         }
     }
