@@ -9,7 +9,9 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A request with these lines.
 fn request(lines: &[&str]) -> String {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let lines = lines
+        .iter()
+        .fold(String::new(), |all, line| all + line + "\r\n");
     lines + "\r\n"
 }
 
