@@ -8,9 +8,14 @@ export UNDERPASS_BIN=$PWD/../bin/underpass
 
 echo "TAP version 14"
 "bin/$1" --list | awk '/: test$/ { n++ } END { print "1.." n + 0 }'
-# All that is no verdict becomes a comment.
-"bin/$1" --color never | awk '
-	/^test .* \.\.\. ok$/ { print "ok", ++n, "-", $2; fflush(); next }
-	/^test .* \.\.\. FAILED$/ { print "not ok", ++n, "-", $2; fflush(); next }
-	{ print "#", $0; fflush() }
-'
+# All that is no verdict becomes a comment. Not by awk: mawk reads its pipe in blocks, so that
+# of a run that is cut short nothing would be seen.
+"bin/$1" --color never | {
+	n=0
+	while IFS= read -r line; do
+		[[ $line =~ ^test\ (.*)\ \.\.\.\ (ok|FAILED)$ ]] || { echo "# $line" && continue; }
+		n=$((n + 1))
+		[ "${BASH_REMATCH[2]}" = ok ] && verdict=ok || verdict='not ok'
+		echo "$verdict $n - ${BASH_REMATCH[1]}"
+	done
+}

@@ -21,7 +21,10 @@ impl Exchange {
         if self.over {
             return;
         }
-        self.record.up = self.record.up.max(head.sent);
+        if self.upload == Upload::Moving {
+            // Until then it counts the body of whoever had the connection before.
+            self.record.up = self.record.up.max(head.sent);
+        }
         if let Some(back) = self.back.as_mut() {
             back.spoke = true;
         }

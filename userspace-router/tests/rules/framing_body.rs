@@ -259,7 +259,7 @@ fn framing_06_a_client_that_vanishes_leaves_no_whole_body() {
     for (chunks, content) in CUT {
         // A 103 tells that the back-end waits for content.
         let hint = sends("HTTP/1.1 103 Early Hints\r\n\r\n");
-        scene.script(0, vec![Act::Accept, hint, Act::Body]);
+        scene.script(0, vec![Act::Accept, hint, Act::Rest]);
         let mut client = scene.connect();
         client.send(post(CHUNKED, chunks));
         assert_eq!(client.answer("POST").expect("a hint").status, 103);
@@ -281,7 +281,7 @@ fn framing_06_only_bytes_that_are_held_are_announced() {
     let hint = sends("HTTP/1.1 103 Early Hints\r\n\r\n");
     scene.script(
         0,
-        vec![Act::Accept, Act::Take(7), hint, Act::Body, Act::Ok("ok")],
+        vec![Act::Accept, Act::Take(7), hint, Act::Rest, Act::Ok("ok")],
     );
     let mut client = scene.connect();
     client.send(post(CHUNKED, "5\r\nhe"));

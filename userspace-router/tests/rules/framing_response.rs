@@ -224,6 +224,42 @@ fn framing_10_surplus_is_discarded_and_its_connection_never_pooled() {
 }
 
 #[test]
+fn framing_10_surplus_is_no_answer_to_a_pipelined_request() {
+    let scene = Scene::plain();
+    for first in [
+        "HTTP/1.1 204 No\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ] {
+        for evil in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+            "HTTP/1.1 200 OK\r\n\r\nevil",
+            "HTTP/1.1 204 Evil\r\n\r\n",
+        ] {
+            for request in [
+                GET,
+                PROBE,
+                "POST /probe HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
+            ] {
+                scene.script_for(0, "/first", vec![sends(format!("{first}{evil}"))]);
+                for _ in 0..5 {
+                    let mut client = scene.connect();
+                    client.send(format!("GET /first HTTP/1.1\r\nHost: a\r\n\r\n{request}"));
+                    client.answer("GET").expect("an answer");
+                    let second = client.answer("GET").expect("a second answer");
+                    let got = (second.status, second.text());
+                    assert_eq!(got, (200, "ok".to_owned()), "{first} {evil} {request}");
+                    assert_eq!(second.body.cut, None);
+                    let (one, other) = (scene.heard(), scene.heard());
+                    assert_ne!(one.connection, other.connection, "{one:?} {other:?}");
+                    scene.logged(" target=/first ");
+                    scene.logged(" status=200 reason=- ");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn framing_10_pooled_only_where_both_messages_ended_exactly() {
     let scene = Scene::plain();
     for (response, pooled) in [

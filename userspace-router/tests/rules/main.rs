@@ -14,6 +14,7 @@ mod ids;
 mod responses;
 mod rewriting;
 mod scene;
+mod segments;
 mod sockets;
 #[allow(dead_code, reason = "shared with tests/router, which uses the rest")]
 #[path = "../router/support.rs"]

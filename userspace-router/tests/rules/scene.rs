@@ -77,6 +77,7 @@ impl Heard {
     }
 }
 
+type Cuts = Arc<Mutex<Vec<usize>>>;
 type Scripts = Arc<Mutex<HashMap<String, Vec<Act>>>>;
 
 /// A router and its back-ends.
@@ -84,6 +85,7 @@ pub struct Scene {
     pub router: Router,
     pub backends: Vec<SocketAddr>,
     scripts: Vec<Scripts>,
+    cuts: Cuts,
     heard: Receiver<Heard>,
 }
 
@@ -98,15 +100,17 @@ impl Scene {
         let (tell, heard) = channel();
         let mut addresses = others;
         let mut all = Vec::new();
+        let cuts = Cuts::default();
         for index in 0..backends {
             let scripts = Scripts::default();
-            addresses.push(serve(index, scripts.clone(), tell.clone()));
+            addresses.push(serve(index, scripts.clone(), cuts.clone(), tell.clone()));
             all.push(scripts);
         }
         Self {
             router: Router::start(&addresses, route, limits),
             backends: addresses,
             scripts: all,
+            cuts,
             heard,
         }
     }
@@ -128,6 +132,11 @@ impl Scene {
             .lock()
             .expect("no panic")
             .insert(target.to_owned(), acts);
+    }
+
+    /// Where back-ends cut the first thing that they send for a request.
+    pub fn cut(&self, places: &[usize]) {
+        *self.cuts.lock().expect("no panic") = places.to_vec();
     }
 
     pub fn connect(&self) -> Peer {
@@ -171,12 +180,12 @@ pub fn ok(content: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{content}").into_bytes()
 }
 
-fn serve(index: usize, scripts: Scripts, tell: Sender<Heard>) -> SocketAddr {
+fn serve(index: usize, scripts: Scripts, cuts: Cuts, tell: Sender<Heard>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
         for (stream, connection) in listener.incoming().map_while(Result::ok).zip(1..) {
-            let (scripts, tell) = (scripts.clone(), tell.clone());
+            let (scripts, cuts, tell) = (scripts.clone(), cuts.clone(), tell.clone());
             std::thread::spawn(move || {
                 let mut peer = Some(Peer::new(stream));
                 while let Some(open) = peer.as_mut() {
@@ -189,6 +198,7 @@ fn serve(index: usize, scripts: Scripts, tell: Sender<Heard>) -> SocketAddr {
                         let found = scripts.get(target).or_else(|| scripts.get(""));
                         found.cloned().unwrap_or_else(take)
                     };
+                    open.cuts.clone_from(&cuts.lock().expect("no panic"));
                     let mut heard = Heard {
                         backend: index,
                         connection,

@@ -10,6 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::sockets;
 use crate::support::{field, PATIENCE};
 
 /// How a connection ended.
@@ -64,9 +65,13 @@ impl Answer {
 /// One end of a connection.
 pub struct Peer {
     pub stream: TcpStream,
+    /// Where the next `send` is cut into segments, in rising order.
+    pub cuts: Vec<usize>,
     read: Vec<u8>,
     at: usize,
     end: Option<End>,
+    /// Writing met the reset, which is told once only: reading meets an end like FIN.
+    was_reset: bool,
 }
 
 impl Peer {
@@ -76,9 +81,11 @@ impl Peer {
         stream.set_nodelay(true).expect("no delay");
         Self {
             stream,
+            cuts: Vec::new(),
             read: Vec::new(),
             at: 0,
             end: None,
+            was_reset: false,
         }
     }
 
@@ -93,9 +100,28 @@ impl Peer {
 
     /// False if the other end has ended.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        match self.stream.write_all(bytes.as_ref()) {
+        let mut rest = bytes.as_ref();
+        let mut sent = 0;
+        for cut in std::mem::take(&mut self.cuts) {
+            let Some((now, later)) = rest.split_at_checked(cut - sent) else {
+                break;
+            };
+            if !self.write(now) {
+                return false;
+            }
+            sockets::give_time_to_read(&self.stream);
+            (rest, sent) = (later, cut);
+        }
+        self.write(rest)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        match self.stream.write_all(bytes) {
             Ok(()) => true,
-            Err(error) if is_end(error.kind()) => false,
+            Err(error) if is_end(error.kind()) => {
+                self.was_reset = true;
+                false
+            }
             Err(error) => panic!("nobody reads: {error}"),
         }
     }
@@ -118,6 +144,7 @@ impl Peer {
         }
         let mut chunk = [0; 16 * 1024];
         let end = match self.stream.read(&mut chunk) {
+            Ok(0) if self.was_reset => End::Reset,
             Ok(0) => End::Fin,
             Ok(n) => {
                 self.read
