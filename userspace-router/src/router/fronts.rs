@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use underpass_proto::{Command, Head};
 
 use super::feedback::Told;
+use super::token::token_serial;
 use super::Router;
 use crate::config::Link;
 use crate::engine::Engine;
@@ -162,6 +163,18 @@ impl<E: Engine> Router<E> {
             (true, Some(head)) => self.begin(head, now),
             (true, None) if self.stop_by.is_some() => self.close_front(id),
             (true, None) => {}
+        }
+    }
+
+    /// A back-end answered what it was not asked yet, and was gone before it could be: the
+    /// client has its answer, but its request still stands in the queue, where the engine
+    /// lets no other pass. Without this the connection would serve nobody any more.
+    pub(super) fn refused_late(&mut self, id: u32, serial: u32) {
+        let last = |front: &&Front| {
+            front.exchange.is_none() && token_serial(front.serial.wrapping_sub(1)) == serial
+        };
+        if self.fronts.get(&id).filter(last).is_some() {
+            self.close_front(id);
         }
     }
 

@@ -12,6 +12,8 @@ mod backs;
 mod feedback;
 mod fronts;
 #[cfg(test)]
+mod late_tests;
+#[cfg(test)]
 mod tests;
 mod token;
 
@@ -291,6 +293,8 @@ impl<E: Engine> Router<E> {
             .is_some_and(|exchange| token_serial(exchange.serial()) == serial);
         if let (true, Kind::Tagged(tag)) = (current, kind) {
             self.with_exchange(front, now, |exchange| exchange.refused(tag, now));
+        } else if kind == Kind::Tagged(Tag::IntoBack) {
+            self.refused_late(front, serial);
         }
     }
 

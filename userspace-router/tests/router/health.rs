@@ -115,7 +115,11 @@ fn every_way_to_fail_a_check() {
         peer.head();
         peer.head();
     });
-    let foreign = backend(|mut peer, _| peer.send("SSH-2.0-OpenSSH\r\n"));
+    let foreign = backend(|mut peer, _| {
+        // Who closes with something unread resets, and takes its answer back.
+        peer.head();
+        peer.send("SSH-2.0-OpenSSH\r\n");
+    });
     let endless = backend(|mut peer, _| {
         // Until the check has had enough.
         while peer.try_send(&[b'x'; 4096]) {}

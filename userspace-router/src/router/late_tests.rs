@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A refusal that comes when the exchange is over: an order of events that no peer on a real
+//! socket brings about at will, which is why the engine here is a script.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
+use underpass_proto::Head;
+
+use super::*;
+use crate::config::Config;
+use crate::engine::{Listen, Socket};
+use crate::route::Table;
+
+const FRONT: u32 = 10;
+const BACK: u32 = 20;
+const EPIPE: i32 = 32;
+
+/// A client with a request; a back-end that answers by itself and cannot be written to.
+struct Script {
+    inbox: VecDeque<Incoming>,
+    commands: UnboundedSender<Command>,
+}
+
+fn head(id: u32, side: Side, text: &str) -> Incoming {
+    Incoming::Event(Event::Head(Head {
+        id,
+        generation: 1,
+        side,
+        listener: None,
+        head: text.as_bytes().to_vec(),
+        over_limit: false,
+        sent: 0,
+        peer: None,
+        local: None,
+    }))
+}
+
+impl Engine for Script {
+    fn listen(&mut self, _: TcpListener, _: Listen, token: Token) {
+        self.inbox.push_back(Incoming::Added { token, id: 1 });
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        self.inbox.push_back(head(FRONT, Side::Front, request));
+    }
+
+    fn adopt(&mut self, _: Socket, _: Side, _: u32, token: Token) {
+        self.inbox.push_back(Incoming::Added { token, id: BACK });
+        let response = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        self.inbox.push_back(head(BACK, Side::Back, response));
+    }
+
+    fn submit(&mut self, command: Command, token: Token) {
+        if matches!(command, Command::Route { to: BACK, .. }) {
+            let refusal = Refused {
+                command: "route",
+                errno: EPIPE,
+                text: "it was reset".to_owned(),
+            };
+            self.inbox.push_back(Incoming::Refused { token, refusal });
+        }
+        self.commands.send(command).expect("the test listens");
+    }
+
+    fn shutdown(&mut self) {}
+
+    async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
+        if self.inbox.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        out.extend(self.inbox.drain(..));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_request_stays_behind_is_closed() {
+    let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = backend.local_addr().expect("an address");
+    let text = format!(
+        "engine = \"user\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[pool.p]\nbackends = [\"{address}\"]\n\
+         [[route]]\npool = \"p\"\n"
+    );
+    let config = Config::parse("f.toml", &text).expect("a configuration");
+    let policy = Arc::new(Table::new(config.routes, &config.pools));
+    let (commands, mut submitted) = unbounded_channel();
+    let script = Script {
+        inbox: VecDeque::new(),
+        commands,
+    };
+    let log = AccessLog::new(std::io::sink());
+    let mut router = Router::new(script, policy, config.limits, log);
+    let listening = Listening {
+        socket: TcpListener::bind("127.0.0.1:0").expect("a port"),
+        proxy_protocol: false,
+    };
+    router.listen(vec![listening]).await.expect("it listens");
+    let mut seen = Vec::new();
+    let closed = async {
+        while let Some(command) = submitted.recv().await {
+            seen.push(command.clone());
+            if command == (Command::QueueDel { id: FRONT }) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        ended = router.run(std::future::pending()) => ended.expect("it runs"),
+        () = closed => {}
+        () = tokio::time::sleep(Duration::from_secs(30)) => {}
+    }
+    let answered = |command: &Command| matches!(command, Command::Route { to: FRONT, .. });
+    assert!(seen.iter().any(answered), "{seen:?}");
+    assert_eq!(
+        seen.last(),
+        Some(&Command::QueueDel { id: FRONT }),
+        "{seen:?}"
+    );
+}
