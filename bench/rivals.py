@@ -44,9 +44,119 @@ def routing():
         yield BACKEND
 
 
+NAT = f"""
+table ip bench {{
+    chain prerouting {{
+        type nat hook prerouting priority dstnat;
+        ip daddr {LISTEN.split(":")[0]} tcp dport 80 dnat to {BACKEND}
+    }}
+}}
+"""
+
+
+@rival("dnat", "DNAT, nftables with conntrack")
+def dnat():
+    inside_front = ["ip", "netns", "exec", FRONT, "nft"]
+    with routed():
+        command(*inside_front, "-f", write("nat.nft", NAT))
+        yield LISTEN
+        command(*inside_front, "delete", "table", "ip", "bench")
+
+
 @rival("splice", "splice relay, TCP only, 1 MiB pipes")
 def splice():
     with running([f"{BIN}/splice-relay", LISTEN, BACKEND]):
+        yield LISTEN
+
+
+# A worker; what a user would set for speed, and what makes no connection end.
+HAPROXY = f"""
+global
+    nbthread 1
+    maxconn 4096
+    tune.pipesize 1048576
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+    http-reuse always
+    OPTIONS
+frontend front
+    bind {LISTEN}
+    default_backend back
+backend back
+    server origin {BACKEND}
+"""
+
+
+def haproxy(*options):
+    text = HAPROXY.replace("OPTIONS", "\n    ".join(options))
+    return running(["/usr/sbin/haproxy", "-db", "-f", write("haproxy.cfg", text)])
+
+
+@rival("haproxy", "HAProxy")
+def haproxy_plain():
+    with haproxy():
+        yield LISTEN
+
+
+@rival("haproxy-auto", "HAProxy, splice-auto")
+def haproxy_auto():
+    with haproxy("option splice-auto"):
+        yield LISTEN
+
+
+@rival("haproxy-splice", "HAProxy, splicing forced, 1 MiB pipes")
+def haproxy_splice():
+    with haproxy("option splice-request", "option splice-response"):
+        yield LISTEN
+
+
+# Keeping connections needs three lines; the rest of the defaults stays.
+NGINX = f"""
+user root;
+worker_processes 1;
+daemon off;
+pid /tmp/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    client_max_body_size 0;
+    OPTIONS
+    upstream back {{
+        server {BACKEND};
+        keepalive 64;
+        keepalive_requests 100000000;
+    }}
+    server {{
+        listen {LISTEN};
+        location / {{
+            proxy_pass http://back;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }}
+    }}
+}}
+"""
+
+
+def nginx(*options):
+    text = NGINX.replace("OPTIONS", "\n    ".join(options))
+    return running(["/usr/sbin/nginx", "-e", "stderr", "-c", write("nginx.conf", text)])
+
+
+@rival("nginx", "nginx, buffering as by default")
+def nginx_plain():
+    with nginx():
+        yield LISTEN
+
+
+@rival("nginx-unbuffered", "nginx, unbuffered, 256 KiB")
+def nginx_unbuffered():
+    with nginx("proxy_request_buffering off;", "proxy_buffering off;",
+               "client_body_buffer_size 256k;", "proxy_buffer_size 256k;"):
         yield LISTEN
 
 
