@@ -19,14 +19,18 @@ rivals=${RIVALS:-$(all rivals)}
 workloads=${WORKLOADS:-$(all workloads)}
 [[ " $rivals " == *" direct "* ]] || rivals="direct $rivals"
 
+out=$TOP/build/bench
+mkdir -p "$out"
 say "building"
 adds=(--add "$("$qemu/module.sh" stock):underpass.ko" --add "$TOP/tests:tests" --add "$TOP/bench:bench")
 programs=$("$qemu/enter.sh" cargo build --release -p underpass -p underpass-bench --bins \
 	--message-format=json --quiet | "$qemu/executables.py" programs)
+bpf=$out/sockmap.bpf.o
+"$qemu/enter.sh" clang-19 -O2 -g -target bpf -I/usr/include/x86_64-linux-gnu -Wall -Werror \
+	-c "$TOP/bench/sockmap.bpf.c" -o "$bpf"
+adds+=(--add "$bpf:sockmap.bpf.o")
 while read -r program; do adds+=(--add "$program"); done <<<"$programs"
 
-out=$TOP/build/bench
-mkdir -p "$out"
 lines=$out/latest.jsonl
 : >"$lines"
 for kind in $kinds; do
@@ -37,7 +41,7 @@ for kind in $kinds; do
 	*) die "KINDS is some of: count time (not '$kind')" ;;
 	esac
 	"$qemu/boot.sh" stock "${boot[@]}" --memory 2048 --time 7200 --console "$out/$kind-console.log" "${adds[@]}" \
-		-- python3 -u /payload/bench/run-guest.py "$kind" "$rivals" "$workloads" |
+		-- env NO_COLOR=1 python3 -u /payload/bench/run-guest.py "$kind" "$rivals" "$workloads" |
 		while IFS= read -r line; do
 			case $line in
 			'{'*) printf '%s\n' "$line" >>"$lines" ;;

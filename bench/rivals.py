@@ -69,6 +69,12 @@ def splice():
         yield LISTEN
 
 
+@rival("sockmap", "sockmap relay, TCP only")
+def sockmap():
+    with running([f"{BIN}/sockmap-relay", LISTEN, BACKEND, "/payload/sockmap.bpf.o"]):
+        yield LISTEN
+
+
 # A worker; what a user would set for speed, and what makes no connection end.
 HAPROXY = f"""
 global
@@ -113,7 +119,8 @@ def haproxy_splice():
         yield LISTEN
 
 
-# Keeping connections needs three lines; the rest of the defaults stays.
+# Keeping connections needs three lines; the rest of the defaults stays. What it buffers in files goes to
+# memory: a disk is not what is measured.
 NGINX = f"""
 user root;
 worker_processes 1;
@@ -124,6 +131,8 @@ http {{
     access_log off;
     keepalive_requests 100000000;
     client_max_body_size 0;
+    client_body_temp_path /tmp/nginx-body;
+    proxy_temp_path /tmp/nginx-proxy;
     OPTIONS
     upstream back {{
         server {BACKEND};
@@ -156,7 +165,8 @@ def nginx_plain():
 @rival("nginx-unbuffered", "nginx, unbuffered, 256 KiB")
 def nginx_unbuffered():
     with nginx("proxy_request_buffering off;", "proxy_buffering off;",
-               "client_body_buffer_size 256k;", "proxy_buffer_size 256k;"):
+               "client_body_buffer_size 256k;", "proxy_buffer_size 256k;",
+               "proxy_buffers 8 256k;", "proxy_busy_buffers_size 512k;"):
         yield LISTEN
 
 

@@ -3,11 +3,13 @@
 that counts instructions, `time` on several that do not. Prints a line of JSON for each
 rival and workload; everything else goes to standard error.
 
-The content is checked first, in runs of their own.
+The content is checked first, in runs of their own. A rival that fails is told of, the others
+go on, and the exit code is 1.
 """
 
 import json
 import sys
+import traceback
 
 import stage
 from rivals import RIVALS
@@ -33,20 +35,30 @@ def measure(what, address, workload):
     return [json.loads(line) for line in lines]
 
 
+def run_all(name, kind, workloads):
+    """All workloads with one rival."""
+    _, run = RIVALS[name]
+    with run() as address:
+        for workload_name in workloads:
+            workload = WORKLOADS[workload_name]
+            print(f"{kind}: {name}: {workload_name}", file=sys.stderr, flush=True)
+            check(address, workload)
+            spans = measure({"count": "measure", "time": "time"}[kind], address, workload)
+            print(json.dumps({"kind": kind, "rival": name, "workload": workload_name, "spans": spans}), flush=True)
+
+
 def main():
     kind, rivals, workloads = sys.argv[1], sys.argv[2].split(), sys.argv[3].split()
-    what = {"count": "measure", "time": "time"}[kind]
     stage.build()
     stage.settle()
+    failed = False
     for name in rivals:
-        _, run = RIVALS[name]
-        with run() as address:
-            for workload_name in workloads:
-                workload = WORKLOADS[workload_name]
-                print(f"{kind}: {name}: {workload_name}", file=sys.stderr, flush=True)
-                check(address, workload)
-                spans = measure(what, address, workload)
-                print(json.dumps({"kind": kind, "rival": name, "workload": workload_name, "spans": spans}), flush=True)
+        try:
+            run_all(name, kind, workloads)
+        except Exception:  # whatever it is: the other rivals' figures do not depend on it
+            failed = True
+            print(f"{kind}: {name} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+    sys.exit(1 if failed else 0)
 
 
 main()
