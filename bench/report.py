@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""report.py FILE: the lines of run-guest.py as Markdown tables, on standard output."""
+"""report.py FILE [SVG]: the lines of run-guest.py as Markdown tables, on standard output, and as a plot."""
 
 import json
 import statistics
 import sys
 
+from plot import plot
 from rivals import RIVALS
 from workloads import WORKLOADS
+
+
+# Drawn to be found.
+OURS = ("user", "kernel", "kernel-ask")
 
 
 class Figure:
@@ -41,7 +46,8 @@ def number(value):
 
 
 def tables(lines, kind, what, cell):
-    figures = {(line["rival"], line["workload"]): Figure(line, what) for line in lines if line["kind"] == kind}
+    figures = {(line["rival"], line["workload"]): Figure(line, what)
+               for line in lines if line["kind"] == kind and "spans" in line}
     rivals = [name for name in RIVALS if any(r == name for r, _ in figures)]
     workloads = [name for name in WORKLOADS if any(w == name for _, w in figures)]
     heads = ["", *(f"{name}, per {WORKLOADS[name].unit}" for name in workloads)]
@@ -62,13 +68,42 @@ def timed(figure, direct):
     return f"{figure.median / direct.median:.2f} ±{100 * figure.spread:.0f}%"
 
 
+def latencies(lines):
+    rows = []
+    for line in lines:
+        if "latency" in line and line["kind"] == "count":
+            rows.append([RIVALS[line["rival"]][0], *(number(line["latency"][p] / 1000) for p in ("p50", "p90", "p99"))])
+    return table(["", "median", "p90", "p99"], rows)
+
+
+def draw(lines):
+    figures = {(line["rival"], line["workload"]): Figure(line, "busy").median / 1000
+               for line in lines if line["kind"] == "count" and "spans" in line}
+    workloads = [name for name in WORKLOADS if ("direct", name) in figures]
+    rivals = [name for name in RIVALS if name != "direct" and any((name, w) in figures for w in workloads)]
+
+    def cell(rival, workload):
+        total = figures.get((rival, workload))
+        return None if total is None else total - figures["direct", workload]
+
+    return plot("What forwarding costs",
+                [(name, f"per {WORKLOADS[name].unit}") for name in workloads],
+                [(RIVALS[r][0], r in OURS, [cell(r, w) for w in workloads]) for r in rivals])
+
+
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
+    if len(sys.argv) > 2:
+        with open(sys.argv[2], "w", encoding="utf-8") as file:
+            file.write(draw(lines))
     kinds = {line["kind"] for line in lines}
     if "count" in kinds:
         print("\nThousand guest instructions: **margin over a direct connection** (total ± spread)\n")
         print(tables(lines, "count", "busy", counted))
+    if any("latency" in line for line in lines):
+        print("\nA small GET beside eight uploads, one CPU: how long it takes, in thousand instructions\n")
+        print(latencies(lines))
     if "time" in kinds:
         print("\nTime by the clock on two CPUs, as a multiple of a direct connection's ± spread\n")
         print(tables(lines, "time", "elapsed", timed))

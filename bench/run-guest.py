@@ -35,6 +35,14 @@ def measure(what, address, workload):
     return [json.loads(line) for line in lines]
 
 
+def latency(address, workload):
+    """How long requests took beside uploads: some percentiles, in nanoseconds of the guest's clock."""
+    with stage.load_beside(address, work="put", size=64 << 20, connections=workload.beside, requests=1 << 20):
+        lines = stage.load(address, do="latency", warm_up=100, requests=workload.requests, **workload.arguments())
+    took = json.loads(lines[0])["latency"]
+    return {name: took[int(len(took) * part)] for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))}
+
+
 def run_all(name, kind, workloads):
     """All workloads with one rival."""
     _, run = RIVALS[name]
@@ -42,9 +50,13 @@ def run_all(name, kind, workloads):
         for workload_name in workloads:
             workload = WORKLOADS[workload_name]
             print(f"{kind}: {name}: {workload_name}", file=sys.stderr, flush=True)
-            check(address, workload)
-            spans = measure({"count": "measure", "time": "time"}[kind], address, workload)
-            print(json.dumps({"kind": kind, "rival": name, "workload": workload_name, "spans": spans}), flush=True)
+            line = {"kind": kind, "rival": name, "workload": workload_name}
+            if workload.beside:
+                line["latency"] = latency(address, workload)
+            else:
+                check(address, workload)
+                line["spans"] = measure({"count": "measure", "time": "time"}[kind], address, workload)
+            print(json.dumps(line), flush=True)
 
 
 def main():

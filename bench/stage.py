@@ -6,6 +6,7 @@ Nothing here knows a rival.
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -87,14 +88,34 @@ def write(name, text):
     return path
 
 
+def load_argv(address, values):
+    pairs = [f"{name.replace('_', '-')}={value}" for name, value in values.items()]
+    return ["ip", "netns", "exec", CLIENT, f"{BIN}/load", f"to={address}", *pairs]
+
+
 def load(address, **values):
     """Runs the load generator as the client; returns its lines. values: see its main.rs."""
-    pairs = [f"{name.replace('_', '-')}={value}" for name, value in values.items()]
-    argv = ["ip", "netns", "exec", CLIENT, f"{BIN}/load", f"to={address}", *pairs]
+    argv = load_argv(address, values)
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=1800)
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv[4:])}: exit code {done.returncode}: {done.stderr}")
     return done.stdout.splitlines()
+
+
+@contextlib.contextmanager
+def load_beside(address, **values):
+    """The load generator goes on as long as this block lasts."""
+    argv = load_argv(address, {"do": "forever", **values})
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            began = process.stdout.readline() == "begun\n"
+            yield
+        finally:
+            process.kill()
+            said = process.stderr.read()
+        # It ends by being killed, and not before.
+        if not began or process.wait() != -signal.SIGKILL:
+            raise RuntimeError(f"{' '.join(argv[4:])}: exit code {process.returncode}: {said}")
 
 
 def settle():

@@ -16,6 +16,8 @@ class Workload:
     connections: int
     requests: int
     fresh: bool = False
+    # So many uploads of 64 MiB go on beside, and what is measured is how long each request takes.
+    beside: int = 0
 
     @property
     def unit(self):
@@ -39,4 +41,5 @@ WORKLOADS = {
     "down64k": Workload("download 64 KiB, 8 at once", "get", 64 << 10, 8, 512),
     "get": Workload("small GET, 64 connections", "get", 100, 64, 2048),
     "new": Workload("small GET on a new connection, 8 at once", "get", 100, 8, 512, fresh=True),
+    "p99": Workload("small GET beside 8 uploads", "get", 100, 1, 1000, beside=8),
 }

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use client::Client;
-use meter::Meter;
+use meter::{Cost, Meter};
 use options::{Options, Task};
 use underpass_bench::content::Content;
 use underpass_bench::poll::{Interest, Poll};
@@ -147,26 +147,23 @@ fn run() -> Result<(), Failure> {
         options.requests,
     );
     let mut load = Load::new(options)?;
+    // Before the warm-up, because starting it is work, too.
+    let meter = if task == Task::Measure {
+        Some(Meter::start()?)
+    } else {
+        None
+    };
     load.requests(warm_up)?;
     match task {
         Task::Check => load.requests(requests)?,
-        Task::Measure => {
-            let meter = Meter::start()?;
-            load.requests(warm_up)?;
+        Task::Measure | Task::Time => {
             for _ in 0..spans {
-                let cost = meter.measure(|| load.requests(requests))?;
-                println!(
-                    r#"{{"requests": {requests}, "elapsed": {}, "busy": {}}}"#,
-                    cost.elapsed, cost.busy
-                );
-            }
-        }
-        Task::Time => {
-            for _ in 0..spans {
-                let clock = Instant::now();
-                load.requests(requests)?;
-                let elapsed = clock.elapsed().as_nanos();
-                println!(r#"{{"requests": {requests}, "elapsed": {elapsed}}}"#);
+                let work = || load.requests(requests);
+                let Cost { elapsed, busy } = match &meter {
+                    Some(meter) => meter.measure(work)?,
+                    None => meter::time(work)?,
+                };
+                println!(r#"{{"requests": {requests}, "elapsed": {elapsed}, "busy": {busy}}}"#);
             }
         }
         Task::Latency => {

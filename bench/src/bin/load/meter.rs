@@ -71,6 +71,17 @@ impl Meter {
     }
 }
 
+/// What `work` takes by the clock; busy is then all of it.
+pub fn time(work: impl FnOnce() -> Result<(), Failure>) -> Result<Cost, Failure> {
+    let clock = Instant::now();
+    work()?;
+    let elapsed = u64::try_from(clock.elapsed().as_nanos())?;
+    Ok(Cost {
+        elapsed,
+        busy: elapsed,
+    })
+}
+
 fn watch(idle: &AtomicU64) {
     let mut sum = 0;
     let mut last = Instant::now();
