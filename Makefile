@@ -30,7 +30,7 @@ fuzz: ## each parser on what a fuzzer makes up, for SECONDS=300; TARGET=head, ch
 
 .PHONY: bench
 bench: ## what forwarding costs, beside rivals; RIVALS="..." WORKLOADS="..." for some alone
-	@RIVALS="$(RIVALS)" WORKLOADS="$(WORKLOADS)" KINDS="$(KINDS)" bench/bench.sh
+	@RIVALS="$(RIVALS)" WORKLOADS="$(WORKLOADS)" KINDS="$(KINDS)" SAVE="$(SAVE)" bench/bench.sh
 
 .PHONY: shell
 shell: ## a guest with module, router and tests in /payload, and this terminal; KERNEL=stock or debug

@@ -6,6 +6,7 @@
 #   WORKLOADS="put64m get"     compared with); all of rivals.py and workloads.py by default
 #   KINDS="count time"         instructions counted on one CPU, and time by the clock on two;
 #                              if a choice was made above, by default `count` alone
+#   SAVE=1                     table, plot and figures are kept in bench/results/
 #
 # The lines of all guests stay in build/bench/.
 
@@ -33,6 +34,7 @@ while read -r program; do adds+=(--add "$program"); done <<<"$programs"
 
 lines=$out/latest.jsonl
 : >"$lines"
+failed=0
 for kind in $kinds; do
 	say "$kind: $rivals, each with: $workloads"
 	case $kind in
@@ -40,6 +42,7 @@ for kind in $kinds; do
 	time) boot=() ;;
 	*) die "KINDS is some of: count time (not '$kind')" ;;
 	esac
+	# What the others gave shall be shown all the same.
 	"$qemu/boot.sh" stock "${boot[@]}" --memory 2048 --time 7200 --console "$out/$kind-console.log" "${adds[@]}" \
 		-- env NO_COLOR=1 python3 -u /payload/bench/run-guest.py "$kind" "$rivals" "$workloads" |
 		while IFS= read -r line; do
@@ -47,6 +50,28 @@ for kind in $kinds; do
 			'{'*) printf '%s\n' "$line" >>"$lines" ;;
 			*) say "$line" ;;
 			esac
-		done
+		done || failed=1
 done
-"$TOP/bench/report.py" "$lines"
+[ -s "$lines" ] || die "no guest gave any figure (see above)"
+"$TOP/bench/report.py" "$lines" "$out/latest.svg" | tee "$out/latest.md"
+[ "$failed" = 0 ] || die "not everything ran; the figures above are of what did"
+
+if [ -n "${SAVE:-}" ]; then
+	day=$(date --utc +%F)
+	to=$TOP/bench/results/$day
+	mkdir -p "$TOP/bench/results"
+	{
+		echo "# What forwarding cost on $day"
+		echo
+		echo "Commit $(git -C "$TOP" rev-parse --short HEAD), kernel $(cat "$("$qemu/kernel.sh" stock)/release")," \
+			"$(qemu-system-x86_64 --version | sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p')." \
+			"By \`make bench SAVE=1 RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\"\`." \
+			"[How it is measured](../README.md)."
+		echo
+		echo "![Margins over a direct connection]($day.svg)"
+		cat "$out/latest.md"
+	} >"$to.md"
+	cp "$lines" "$to.jsonl"
+	cp "$out/latest.svg" "$to.svg"
+	say "saved as bench/results/$day.md"
+fi

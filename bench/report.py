@@ -94,7 +94,7 @@ def draw(lines):
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
-    if len(sys.argv) > 2:
+    if len(sys.argv) > 2 and any(line["kind"] == "count" and line["rival"] != "direct" for line in lines):
         with open(sys.argv[2], "w", encoding="utf-8") as file:
             file.write(draw(lines))
     kinds = {line["kind"] for line in lines}

@@ -7,7 +7,9 @@
 //! of idle time is too coarse: it samples short idle periods by the tick. So a thread of
 //! the lowest class, SCHED_IDLE, looks at the clock for as long as nobody else wants the
 //! CPU, and adds up the short gaps between its looks. A longer gap is somebody's work: a
-//! process's, or an interrupt's, which the kernel would have charged to the idler.
+//! process's, or an interrupt's, which the kernel would have charged to the idler. Now and
+//! then the thread gets a slice although others want the CPU; that is taken off like idle
+//! time, and changes no count.
 //!
 //! It is of use on one CPU only: with several it would occupy another's.
 
