@@ -34,6 +34,7 @@ while read -r program; do adds+=(--add "$program"); done <<<"$programs"
 
 lines=$out/latest.jsonl
 : >"$lines"
+rm -f "$out/latest.svg"
 failed=0
 for kind in $kinds; do
 	say "$kind: $rivals, each with: $workloads"
