@@ -17,6 +17,8 @@ from workloads import WORKLOADS
 
 # New connections for each round: what happens to be so on one connection is seen as spread.
 ROUNDS, SPANS = 2, 3
+# Microseconds between two requests whose latency is measured: without, the uploads would stand still.
+PAUSE = 2000
 
 
 def check(address, workload):
@@ -38,7 +40,7 @@ def measure(what, address, workload):
 def latency(address, workload):
     """How long requests took beside uploads: some percentiles, in nanoseconds of the guest's clock."""
     with stage.load_beside(address, work="put", size=64 << 20, connections=workload.beside, requests=1 << 20):
-        lines = stage.load(address, do="latency", warm_up=100, requests=workload.requests, **workload.arguments())
+        lines = stage.load(address, do="latency", pause=PAUSE, warm_up=100, requests=workload.requests, **workload.arguments())
     took = json.loads(lines[0])["latency"]
     return {name: took[int(len(took) * part)] for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))}
 
@@ -49,6 +51,8 @@ def run_all(name, kind, workloads):
     with run() as address:
         for workload_name in workloads:
             workload = WORKLOADS[workload_name]
+            if workload.beside and kind != "count":
+                continue
             print(f"{kind}: {name}: {workload_name}", file=sys.stderr, flush=True)
             line = {"kind": kind, "rival": name, "workload": workload_name}
             if workload.beside:

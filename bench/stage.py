@@ -74,6 +74,9 @@ def running(argv, namespace=FRONT, listens=LISTEN):
     try:
         yield program
         program.check()
+    except Exception as failure:
+        failure.add_note(f"{program.name} said: {program.said()}")
+        raise
     finally:
         if program.process.poll() is None:
             program.process.terminate()

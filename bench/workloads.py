@@ -37,9 +37,9 @@ WORKLOADS = {
     "put1m": Workload("upload 1 MiB, 8 at once", "put", MIB, 8, 96),
     "put64k": Workload("upload 64 KiB, 8 at once", "put", 64 << 10, 8, 512),
     "down64m": Workload("download 64 MiB, one at a time", "get", 64 * MIB, 1, 2),
-    "down1m": Workload("download 1 MiB, 8 at once", "get", MIB, 8, 96),
+    "down1m": Workload("download 1 MiB, 8 at once", "get", MIB, 8, 128),
     "down64k": Workload("download 64 KiB, 8 at once", "get", 64 << 10, 8, 512),
-    "get": Workload("small GET, 64 connections", "get", 100, 64, 2048),
-    "new": Workload("small GET on a new connection, 8 at once", "get", 100, 8, 512, fresh=True),
-    "p99": Workload("small GET beside 8 uploads", "get", 100, 1, 1000, beside=8),
+    "get": Workload("small GET, 64 connections", "get", 100, 64, 1024),
+    "new": Workload("small GET on a new connection, 8 at once", "get", 100, 8, 256, fresh=True),
+    "p99": Workload("small GET beside 8 uploads", "get", 100, 1, 600, beside=8),
 }

@@ -42,6 +42,25 @@ fn early(mut from: &TcpStream, mut to: &TcpStream, buffer: &mut [u8]) -> Result<
     }
 }
 
+/// Connects to the back-end, and leaves both sockets to the kernel.
+fn join(
+    client: TcpStream,
+    backend: &str,
+    peers: &mut SockHash<MapData, End>,
+    buffer: &mut [u8],
+) -> Result<[TcpStream; 2], Failure> {
+    client.set_nonblocking(true)?;
+    client.set_nodelay(true)?;
+    let back = TcpStream::connect(backend)?;
+    back.set_nodelay(true)?;
+    // A socket whose bytes come in must find its peer, or they are lost: the back-end says
+    // nothing before it was asked, so nothing is passed on before both are there.
+    peers.insert(end(&client)?, back.as_raw_fd(), 0)?;
+    peers.insert(end(&back)?, client.as_raw_fd(), 0)?;
+    early(&client, &back, buffer)?;
+    Ok([client, back])
+}
+
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [listen, backend, program] = &arguments[..] else {
@@ -74,20 +93,19 @@ fn main() -> Result<(), Failure> {
                 continue;
             }
             let (client, _) = listener.accept()?;
-            client.set_nonblocking(true)?;
-            client.set_nodelay(true)?;
-            let back = TcpStream::connect(backend)?;
-            back.set_nodelay(true)?;
-            early(&client, &back, &mut buffer)?;
-            // A socket whose bytes come in must find its peer, or they are lost.
-            peers.insert(end(&client)?, back.as_raw_fd(), 0)?;
-            peers.insert(end(&back)?, client.as_raw_fd(), 0)?;
-            early(&client, &back, &mut buffer)?;
+            let pair = match join(client, backend, &mut peers, &mut buffer) {
+                Ok(pair) => pair,
+                Err(failure) => {
+                    // The next client shall have its turn.
+                    eprintln!("sockmap-relay: {failure}");
+                    continue;
+                }
+            };
             last += 1;
-            for socket in [&client, &back] {
+            for socket in &pair {
                 poll.add(socket, last, Interest::RDHUP)?;
             }
-            pairs.insert(last, [client, back]);
+            pairs.insert(last, pair);
         }
     }
 }

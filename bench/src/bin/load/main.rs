@@ -9,6 +9,7 @@
 //!     requests=N       make a span
 //!     warm-up=N        requests before the first span
 //!     spans=N          are measured, one after the other
+//!     pause=MICROSECONDS  before each request; for one connection
 //!     do=measure       prints a line of JSON for each span: what it cost the whole machine, of one CPU
 //!     do=time          the same, and only how long it took
 //!     do=check         compares all bytes, at both ends, and measures nothing
@@ -96,6 +97,9 @@ impl Load {
     /// Begins a client's next request.
     fn begin(&mut self, number: usize) -> Result<(), Failure> {
         let client = &mut self.clients[number];
+        if !self.options.pause.is_zero() {
+            std::thread::sleep(self.options.pause);
+        }
         if self.options.task == Task::Latency {
             self.began[number] = Instant::now();
         }

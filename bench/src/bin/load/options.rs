@@ -2,6 +2,7 @@
 //! The arguments, `KEY=VALUE` each. The head of main.rs says what they mean.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use underpass_bench::Failure;
 
@@ -41,6 +42,8 @@ pub struct Options {
     pub warm_up: u64,
     /// How many.
     pub spans: u64,
+    /// Before each request.
+    pub pause: Duration,
     /// What for.
     pub task: Task,
 }
@@ -58,6 +61,7 @@ impl Options {
             requests: 1,
             warm_up: 0,
             spans: 1,
+            pause: Duration::ZERO,
             task: Task::Measure,
         };
         for argument in arguments {
@@ -73,6 +77,7 @@ impl Options {
                 Some(("requests", value)) => options.requests = value.parse()?,
                 Some(("warm-up", value)) => options.warm_up = value.parse()?,
                 Some(("spans", value)) => options.spans = value.parse()?,
+                Some(("pause", value)) => options.pause = Duration::from_micros(value.parse()?),
                 Some(("do", "measure")) => options.task = Task::Measure,
                 Some(("do", "time")) => options.task = Task::Time,
                 Some(("do", "check")) => options.task = Task::Check,
