@@ -57,22 +57,5 @@ done
 "$TOP/bench/report.py" "$lines" "$out/latest.svg" | tee "$out/latest.md"
 [ "$failed" = 0 ] || die "not everything ran; the figures above are of what did"
 
-if [ -n "${SAVE:-}" ]; then
-	day=$(date --utc +%F)
-	to=$TOP/bench/results/$day
-	mkdir -p "$TOP/bench/results"
-	{
-		echo "# What forwarding cost on $day"
-		echo
-		echo "Commit $(git -C "$TOP" rev-parse --short HEAD), kernel $(cat "$("$qemu/kernel.sh" stock)/release")," \
-			"$(qemu-system-x86_64 --version | sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p')." \
-			"By \`make bench SAVE=1 RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\"\`." \
-			"[How it is measured](../README.md)."
-		echo
-		echo "![Margins over a direct connection]($day.svg)"
-		cat "$out/latest.md"
-	} >"$to.md"
-	cp "$lines" "$to.jsonl"
-	cp "$out/latest.svg" "$to.svg"
-	say "saved as bench/results/$day.md"
-fi
+[ -z "${SAVE:-}" ] ||
+	"$TOP/bench/save.sh" "make bench RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\""
