@@ -214,7 +214,7 @@ def kernel():
         yield LISTEN
 
 
-@rival("kernel-ask", "Underpass, engine kernel, back-end asked first")
+@rival("kernel-ask", "Underpass, engine kernel, asking first")
 def kernel_ask():
     with module(), underpass("kernel", "ask"):
         yield LISTEN

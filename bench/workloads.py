@@ -34,10 +34,10 @@ class Workload:
 
 WORKLOADS = {
     "put64m": Workload("upload 64 MiB, one at a time", "put", 64 * MIB, 1, 2),
-    "put1m": Workload("upload 1 MiB, 8 at once", "put", MIB, 8, 96),
+    "put1m": Workload("upload 1 MiB, 8 at once", "put", MIB, 8, 192),
     "put64k": Workload("upload 64 KiB, 8 at once", "put", 64 << 10, 8, 512),
     "down64m": Workload("download 64 MiB, one at a time", "get", 64 * MIB, 1, 2),
-    "down1m": Workload("download 1 MiB, 8 at once", "get", MIB, 8, 128),
+    "down1m": Workload("download 1 MiB, 8 at once", "get", MIB, 8, 384),
     "down64k": Workload("download 64 KiB, 8 at once", "get", 64 << 10, 8, 512),
     "get": Workload("small GET, 64 connections", "get", 100, 64, 1024),
     "new": Workload("small GET on a new connection, 8 at once", "get", 100, 8, 256, fresh=True),
