@@ -28,6 +28,10 @@ vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of 
 fuzz: ## each parser on what a fuzzer makes up, for SECONDS=300; TARGET=head, chunked, ... for one alone
 	@tests/fuzz/run.sh "$(or $(TARGET),all)" "$(SECONDS)"
 
+.PHONY: bench
+bench: ## what forwarding costs, beside rivals; RIVALS="..." WORKLOADS="..." for some alone
+	@RIVALS="$(RIVALS)" WORKLOADS="$(WORKLOADS)" KINDS="$(KINDS)" SAVE="$(SAVE)" bench/bench.sh
+
 .PHONY: shell
 shell: ## a guest with module, router and tests in /payload, and this terminal; KERNEL=stock or debug
 	@qemu/boot.sh $(KERNEL) --project --interactive --memory 3072 --time 86400 -- bash
