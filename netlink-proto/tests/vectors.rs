@@ -117,7 +117,7 @@ fn what_a_route_allows_of_the_response() {
         if_quiet: false, relay: Some(relay),
     };
     assert_eq!(bytes_of(&route(relay), false), [
-        80, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+        76, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
         14, 1, 0, 0,
         8, 0, 1, 0,  5, 0, 0, 0,
         8, 0, 8, 0,  2, 0, 0, 0,
