@@ -195,6 +195,10 @@ impl<'a> Table<'a> {
         self.bytes(attribute).is_some()
     }
 
+    pub(crate) fn u16(&self, attribute: u16) -> Result<Option<u16>, DecodeError> {
+        Ok(self.fixed(attribute)?.map(u16::from_ne_bytes))
+    }
+
     pub(crate) fn u32(&self, attribute: u16) -> Result<Option<u32>, DecodeError> {
         Ok(self.fixed(attribute)?.map(u32::from_ne_bytes))
     }

@@ -5,6 +5,7 @@ use crate::attr::{Attributes, Put, Value};
 use crate::error::{DecodeError, EncodeError};
 use crate::framing::Body;
 use crate::gen::{cmd, listener, queue, router, Side};
+use crate::relay::Relay;
 use crate::wire;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use std::os::fd::RawFd;
@@ -126,8 +127,10 @@ pub enum Command {
         data: Vec<u8>,
         /// Only if the target has received nothing that was not answered.
         if_quiet: bool,
+        /// The response may come back to queue `id` without being shown.
+        relay: Option<Relay>,
     },
-    /// Stops the forward from queue `id`. Answered by [`QueueInfo`](crate::QueueInfo).
+    /// Stops the forward from queue `id`, or takes back what [`Relay`] allowed there. Answered by [`QueueInfo`](crate::QueueInfo).
     Cancel {
         /// The source.
         id: u32,
@@ -277,6 +280,7 @@ impl Command {
                 body: Body::need(&t)?,
                 data: t.need_bytes(queue::DATA)?.to_vec(),
                 if_quiet: t.flag(queue::IF_QUIET),
+                relay: Relay::find(&t)?,
             },
             cmd::CANCEL => Self::Cancel {
                 id: t.need_u32(queue::ID)?,
@@ -364,6 +368,7 @@ impl Attributes for Command {
                 body,
                 data,
                 if_quiet,
+                relay,
             } => {
                 put(queue::ID, Value::U32(*id));
                 put(queue::GENERATION, Value::U32(*generation));
@@ -371,6 +376,9 @@ impl Attributes for Command {
                 body.put(put);
                 put(queue::DATA, Value::Bytes(data));
                 flag(put, queue::IF_QUIET, *if_quiet);
+                if let Some(relay) = relay {
+                    relay.put(put);
+                }
             }
             Self::Cancel { id, generation } => {
                 put(queue::ID, Value::U32(*id));

@@ -103,7 +103,7 @@ fn content(message: &NetlinkBuffer<&[u8]>, family: u16) -> Result<Content, Decod
             let header = GenlHeader::parse(payload).map_err(|_| problem(Problem::Cut))?;
             let attributes = &payload[GENL_HDRLEN..];
             match header.cmd {
-                cmd::HEAD | cmd::DONE | cmd::CLOSED => {
+                cmd::HEAD | cmd::DONE | cmd::CLOSED | cmd::RELAYED => {
                     Event::decode(header.cmd, attributes).map(Content::Event)
                 }
                 number => Reply::decode(number, attributes).map(Content::Reply),

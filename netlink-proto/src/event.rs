@@ -16,6 +16,8 @@ pub enum Event {
     Done(Done),
     /// A queue will receive nothing more.
     Closed(Closed),
+    /// A response is being passed on that was not shown.
+    Relayed(Relayed),
 }
 
 /// A head that waits in its socket for the router's answer.
@@ -56,6 +58,21 @@ pub struct Done {
     pub error: u32,
     /// Body bytes taken from the source. A retry is allowed only where this is 0.
     pub taken: u64,
+    /// Of a response that was passed on without having been shown.
+    pub status: Option<u16>,
+}
+
+/// The head of a response was passed on without having been shown, and its body moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relayed {
+    /// The source.
+    pub id: u32,
+    /// Number of the head.
+    pub generation: u32,
+    /// The target.
+    pub to: u32,
+    /// Of the response.
+    pub status: u16,
 }
 
 /// The end of what a queue receives. It can still send, unless it was reset.
@@ -84,6 +101,7 @@ impl Event {
             Self::Head(_) => cmd::HEAD,
             Self::Done(_) => cmd::DONE,
             Self::Closed(_) => cmd::CLOSED,
+            Self::Relayed(_) => cmd::RELAYED,
         }
     }
 
@@ -93,6 +111,7 @@ impl Event {
             Self::Head(head) => head.id,
             Self::Done(done) => done.id,
             Self::Closed(closed) => closed.id,
+            Self::Relayed(relayed) => relayed.id,
         }
     }
 
@@ -129,6 +148,13 @@ impl Event {
                 result: t.need_number(queue::RESULT)?,
                 error: t.u32(queue::ERROR)?.unwrap_or(0),
                 taken: t.need_uint(queue::TAKEN)?,
+                status: t.u16(queue::STATUS)?,
+            }),
+            cmd::RELAYED => Self::Relayed(Relayed {
+                id: t.need_u32(queue::ID)?,
+                generation: t.need_u32(queue::GENERATION)?,
+                to: t.need_u32(queue::TO)?,
+                status: t.need(queue::STATUS, t.u16(queue::STATUS)?)?,
             }),
             cmd::CLOSED => Self::Closed(Closed {
                 id: t.need_u32(queue::ID)?,
@@ -171,6 +197,15 @@ impl Attributes for Event {
                 put(queue::RESULT, Value::U32(d.result.into()));
                 put(queue::ERROR, Value::U32(d.error));
                 put(queue::TAKEN, Value::Uint(d.taken));
+                if let Some(status) = d.status {
+                    put(queue::STATUS, Value::U16(status));
+                }
+            }
+            Self::Relayed(r) => {
+                put(queue::ID, Value::U32(r.id));
+                put(queue::GENERATION, Value::U32(r.generation));
+                put(queue::TO, Value::U32(r.to));
+                put(queue::STATUS, Value::U16(r.status));
             }
             Self::Closed(c) => {
                 put(queue::ID, Value::U32(c.id));

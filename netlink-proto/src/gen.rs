@@ -20,6 +20,8 @@ pub const DATA_MAX: u32 = 65000;
 pub const ADDRESS_MAX: u32 = 16;
 /// Bytes of the longest list of trailer names.
 pub const TRAILERS_MAX: u32 = 1024;
+/// Bytes of the field lines that can be put into a response that is passed on.
+pub const RELAY_MAX: u32 = 1024;
 
 /// Commands and events.
 pub mod cmd {
@@ -61,10 +63,11 @@ pub mod cmd {
     /// message is over and no `done` event comes.
     pub const FORWARD: u8 = 13;
     /// `send` of `data` to queue `to`, and `forward` from queue `id` to it, in one:
-    /// both are done or none.
+    /// both are done or none. With `relay` the response may come back by itself.
     pub const ROUTE: u8 = 14;
     /// Stops the forward from queue `id`, which is parked. The reply says how much was
-    /// taken; no `done` event comes.
+    /// taken; no `done` event comes. Where nothing moves yet, takes back what `relay`
+    /// allowed: the next head comes up.
     pub const CANCEL: u8 = 15;
     /// Closes queue `id` so that its peer can read what was sent: sends all, then FIN,
     /// reads and discards within the limits until the peer's FIN, then closes.
@@ -74,11 +77,15 @@ pub mod cmd {
     pub const STATS_GET: u8 = 17;
     /// A head is complete (or over its limit) and waits for an answer.
     pub const HEAD: u8 = 18;
-    /// The forward from queue `id` to queue `to` ended.
+    /// The forward from queue `id` to queue `to` ended. With `status`: so did a response
+    /// that was passed on without being shown, also where it had no body.
     pub const DONE: u8 = 19;
     /// Queue `id` will receive nothing more. It stays until `queue-del`, `queue-abort` or
     /// `drain`, because it may still be sending.
     pub const CLOSED: u8 = 20;
+    /// A response of queue `id` began to be passed on to queue `to` without being shown;
+    /// `done` follows. It does not come where `done` can come at once.
+    pub const RELAYED: u8 = 21;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -102,6 +109,7 @@ pub mod cmd {
         "head",
         "done",
         "closed",
+        "relayed",
     ];
 }
 
@@ -256,8 +264,20 @@ pub mod queue {
     /// the target, whatever else refuses the command: a head of that number or before was
     /// on its way already, and what was to be sent is refused.
     pub const IF_QUIET: u16 = 32;
+    /// The next head of the target queue, towards a back-end, may be passed on to this
+    /// front queue without being shown to the router, with these field lines, if any,
+    /// behind its own; see docs/netlink.md. For one head, whatever it is.
+    pub const RELAY: u16 = 33;
+    /// With `relay`. The request is HEAD, so the response has no body.
+    pub const RELAY_HEAD: u16 = 34;
+    /// With `relay`. The `idle-ms` of the response's body.
+    pub const RELAY_IDLE_MS: u16 = 35;
+    /// Of the response that was passed on without being shown to the router.
+    pub const STATUS: u16 = 36;
+    /// The front queue to which the next head may be passed on.
+    pub const RELAY_TO: u16 = 37;
     /// The largest number of this set.
-    pub const MAX: u16 = 32;
+    pub const MAX: u16 = 37;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -293,6 +313,11 @@ pub mod queue {
         "trailers",
         "idle-ms",
         "if-quiet",
+        "relay",
+        "relay-head",
+        "relay-idle-ms",
+        "status",
+        "relay-to",
     ];
 }
 
@@ -318,8 +343,10 @@ pub mod stats {
     pub const REFUSED: u16 = 9;
     /// Queues now.
     pub const QUEUES: u16 = 10;
+    /// Responses passed on without being shown to a router.
+    pub const RELAYED: u16 = 11;
     /// The largest number of this set.
-    pub const MAX: u16 = 10;
+    pub const MAX: u16 = 11;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -333,6 +360,7 @@ pub mod stats {
         "overflows",
         "refused",
         "queues",
+        "relayed",
     ];
 }
 

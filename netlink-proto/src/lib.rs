@@ -25,14 +25,16 @@ pub mod family;
 mod framing;
 pub mod gen;
 mod refusal;
+mod relay;
 mod reply;
 mod wire;
 
 pub use command::Command;
 pub use datagram::{messages, Content, Incoming, Messages};
 pub use error::{DecodeError, EncodeError, Problem, UnknownValue};
-pub use event::{Closed, Done, Event, Head};
+pub use event::{Closed, Done, Event, Head, Relayed};
 pub use framing::{Body, Framing};
 pub use gen::{ForwardResult, FramingKind, Reason, Side, State};
 pub use refusal::Refusal;
+pub use relay::Relay;
 pub use reply::{ListenerInfo, QueueInfo, Reply, RouterInfo, Stats};

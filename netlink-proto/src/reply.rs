@@ -112,6 +112,10 @@ pub struct QueueInfo {
     pub to_framing: Option<FramingKind>,
     /// Milliseconds without a byte, after which the current forward ends.
     pub idle_ms: Option<u32>,
+    /// Of the response that moves from it without having been shown.
+    pub status: Option<u16>,
+    /// The front queue to which its next head may be passed on.
+    pub relay_to: Option<u32>,
 }
 
 /// Counters of the network namespace, since the module was loaded.
@@ -137,6 +141,8 @@ pub struct Stats {
     pub refused: u64,
     /// Queues now.
     pub queues: u32,
+    /// Responses passed on without being shown to a router.
+    pub relayed: u64,
 }
 
 impl Reply {
@@ -230,6 +236,8 @@ impl QueueInfo {
             unsent: t.need_u32(queue::UNSENT)?,
             to_framing: t.number(queue::TO_FRAMING)?,
             idle_ms: t.u32(queue::IDLE_MS)?,
+            status: t.u16(queue::STATUS)?,
+            relay_to: t.u32(queue::RELAY_TO)?,
         })
     }
 }
@@ -247,6 +255,7 @@ impl Stats {
             overflows: t.need_uint(stats::OVERFLOWS)?,
             refused: t.need_uint(stats::REFUSED)?,
             queues: t.need_u32(stats::QUEUES)?,
+            relayed: t.need_uint(stats::RELAYED)?,
         })
     }
 }
@@ -310,6 +319,12 @@ impl Attributes for Reply {
                 if let Some(ms) = q.idle_ms {
                     put(queue::IDLE_MS, Value::U32(ms));
                 }
+                if let Some(status) = q.status {
+                    put(queue::STATUS, Value::U16(status));
+                }
+                if let Some(to) = q.relay_to {
+                    put(queue::RELAY_TO, Value::U32(to));
+                }
             }
             Self::Stats(s) => {
                 put(stats::ACCEPTED, Value::Uint(s.accepted));
@@ -322,6 +337,7 @@ impl Attributes for Reply {
                 put(stats::OVERFLOWS, Value::Uint(s.overflows));
                 put(stats::REFUSED, Value::Uint(s.refused));
                 put(stats::QUEUES, Value::U32(s.queues));
+                put(stats::RELAYED, Value::Uint(s.relayed));
             }
         }
     }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use std::net::SocketAddr;
 use underpass_proto::{
     family, messages, Body, Closed, Command, Content, Done, Event, ForwardResult, Framing,
-    FramingKind, Head, ListenerInfo, QueueInfo, Reason, Reply, RouterInfo, Side, State, Stats,
-    UnknownValue,
+    FramingKind, Head, ListenerInfo, QueueInfo, Reason, Relay, Relayed, Reply, RouterInfo, Side,
+    State, Stats, UnknownValue,
 };
 
 const FAMILY: u16 = 29;
@@ -93,14 +93,15 @@ fn command() -> impl Strategy<Value = Command> {
                 body
             }
         ),
-        (any::<Numbers>(), body(), data(), any::<bool>()).prop_map(
-            |((n, _), body, data, if_quiet)| Command::Route {
+        (any::<Numbers>(), body(), data(), any::<bool>(), of(relay())).prop_map(
+            |((n, _), body, data, if_quiet, relay)| Command::Route {
                 id: n[0],
                 generation: n[1],
                 to: n[2],
                 body,
                 data,
-                if_quiet
+                if_quiet,
+                relay
             }
         ),
         (any::<u32>(), any::<u32>())
@@ -114,6 +115,14 @@ fn command() -> impl Strategy<Value = Command> {
         ),
         Just(Command::StatsGet),
     ]
+}
+
+fn relay() -> impl Strategy<Value = Relay> {
+    (data(), any::<bool>(), of(any::<u32>())).prop_map(|(lines, of_head, idle_ms)| Relay {
+        lines,
+        of_head,
+        idle_ms,
+    })
 }
 
 type Numbers = ([u32; 8], [u64; 4]);
@@ -143,6 +152,15 @@ fn event() -> impl Strategy<Value = Event> {
             result,
             error: n[4],
             taken: wide[0],
+            status: (n[5] > 9).then_some(n[5] as u16),
+        })
+    });
+    let relayed = any::<([u32; 3], u16)>().prop_map(|(n, status)| {
+        Event::Relayed(Relayed {
+            id: n[0],
+            generation: n[1],
+            to: n[2],
+            status,
         })
     });
     let closed =
@@ -157,7 +175,7 @@ fn event() -> impl Strategy<Value = Event> {
                 sent: wide[1],
             })
         });
-    prop_oneof![head, done, closed]
+    prop_oneof![head, done, closed, relayed]
 }
 
 /// Scope and flow label of an IPv6 address are not on the wire.
@@ -198,10 +216,11 @@ fn reply() -> impl Strategy<Value = Reply> {
         of(number::<ForwardResult>(7)),
         number::<Reason>(6),
         any::<(Option<SocketAddr>, Option<SocketAddr>)>(),
-        any::<(Option<u32>, Option<u32>)>(),
+        any::<(Option<u32>, Option<u32>, Option<u16>, Option<u32>)>(),
     )
         .prop_map(
-            |((n, wide), side, state, framing, result, reason, (peer, local), (listener, to))| {
+            |((n, wide), side, state, framing, result, reason, (peer, local), rest)| {
+                let (listener, to, status, relay_to) = rest;
                 Reply::Queue(QueueInfo {
                     id: n[0],
                     side,
@@ -224,6 +243,8 @@ fn reply() -> impl Strategy<Value = Reply> {
                     unsent: n[5],
                     to_framing: FramingKind::try_from(n[6] % 6).ok(),
                     idle_ms: (n[7] > 9).then_some(n[7]),
+                    status,
+                    relay_to,
                 })
             },
         );
@@ -239,6 +260,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             overflows: b[3],
             refused: b[4],
             queues: n[0],
+            relayed: b[0] ^ a[1],
         })
     });
     prop_oneof![router, listener, queue, stats]

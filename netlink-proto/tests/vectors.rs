@@ -7,7 +7,8 @@
 
 use underpass_proto::{
     family, messages, Body, Closed, Command, Content, DecodeError, Done, Event, ForwardResult,
-    Framing, FramingKind, Head, Problem, QueueInfo, Reason, Refusal, Reply, Side, State,
+    Framing, FramingKind, Head, Problem, QueueInfo, Reason, Refusal, Relay, Relayed, Reply, Side,
+    State,
 };
 
 /// The family id in all vectors.
@@ -52,7 +53,7 @@ fn dumps_ask_for_root_and_match() {
 fn route_pads_its_data() {
     let command = Command::Route {
         id: 5, generation: 2, to: 9, body: Framing::Length(1000).into(), data: b"GET /".to_vec(),
-        if_quiet: false,
+        if_quiet: false, relay: None,
     };
     assert_eq!(bytes_of(&command, false), [
         72, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
@@ -90,7 +91,7 @@ fn what_a_forward_does_with_a_body() {
         trailers: b"a,b".to_vec(), idle_ms: Some(256),
     };
     let command = Command::Route {
-        id: 5, generation: 2, to: 9, body, data: Vec::new(), if_quiet: true,
+        id: 5, generation: 2, to: 9, body, data: Vec::new(), if_quiet: true, relay: None,
     };
     assert_eq!(bytes_of(&command, false), [
         84, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
@@ -104,6 +105,63 @@ fn what_a_forward_does_with_a_body() {
         8, 0, 31, 0,  0, 1, 0, 0,          // idle-ms
         4, 0, 14, 0,                       // no data
         4, 0, 32, 0,                       // if-quiet
+    ]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn what_a_route_allows_of_the_response() {
+    let relay = Relay { lines: b"A:\r\n".to_vec(), of_head: true, idle_ms: Some(256) };
+    let route = |relay| Command::Route {
+        id: 5, generation: 2, to: 9, body: Framing::None.into(), data: Vec::new(),
+        if_quiet: false, relay: Some(relay),
+    };
+    assert_eq!(bytes_of(&route(relay), false), [
+        76, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+        14, 1, 0, 0,
+        8, 0, 1, 0,  5, 0, 0, 0,
+        8, 0, 8, 0,  2, 0, 0, 0,
+        8, 0, 11, 0,  9, 0, 0, 0,
+        8, 0, 12, 0,  0, 0, 0, 0,                  // framing none
+        4, 0, 14, 0,                               // no data
+        8, 0, 33, 0,  b'A', b':', b'\r', b'\n',    // relay
+        4, 0, 34, 0,                               // relay-head
+        8, 0, 35, 0,  0, 1, 0, 0,                  // relay-idle-ms
+    ]);
+    // Without lines it is allowed all the same.
+    let bytes = bytes_of(&route(Relay::default()), false);
+    assert_eq!(bytes[bytes.len() - 4..], [4, 0, 33, 0]);
+}
+
+#[rustfmt::skip]
+#[test]
+fn responses_that_were_not_shown() {
+    let datagram = [
+        // relayed: id 3, generation 4, to 5, status 206
+        52, 0, 0, 0,  0x1d, 0,  0, 0,  0, 0, 0, 0,  0, 0, 0, 0,
+        21, 1, 0, 0,
+        8, 0, 1, 0,  3, 0, 0, 0,
+        8, 0, 8, 0,  4, 0, 0, 0,
+        8, 0, 11, 0,  5, 0, 0, 0,
+        6, 0, 36, 0,  206, 0, 0, 0,
+        // done: the same, complete, taken 9
+        76, 0, 0, 0,  0x1d, 0,  0, 0,  0, 0, 0, 0,  0, 0, 0, 0,
+        19, 1, 0, 0,
+        8, 0, 1, 0,  3, 0, 0, 0,
+        8, 0, 8, 0,  4, 0, 0, 0,
+        8, 0, 11, 0,  5, 0, 0, 0,
+        8, 0, 17, 0,  0, 0, 0, 0,
+        8, 0, 19, 0,  0, 0, 0, 0,
+        8, 0, 15, 0,  9, 0, 0, 0,
+        6, 0, 36, 0,  206, 0, 0, 0,
+    ];
+    let got: Vec<_> = messages(&datagram, FAMILY).map(|m| m.unwrap().content).collect();
+    assert_eq!(got, [
+        Content::Event(Event::Relayed(Relayed { id: 3, generation: 4, to: 5, status: 206 })),
+        Content::Event(Event::Done(Done {
+            id: 3, generation: 4, to: Some(5), result: ForwardResult::Complete, error: 0, taken: 9,
+            status: Some(206),
+        })),
     ]);
 }
 
@@ -194,7 +252,7 @@ fn done_and_closed_in_one_datagram() {
     assert_eq!(got, [
         Content::Event(Event::Done(Done {
             id: 3, generation: 1, to: Some(4), result: ForwardResult::TargetError,
-            error: 104, taken: 70_000,
+            error: 104, taken: 70_000, status: None,
         })),
         Content::Event(Event::Closed(Closed {
             id: 3, generation: 1, side: Side::Back, reason: Reason::FinInHead,
@@ -231,7 +289,7 @@ fn a_queue_without_forward_is_a_reply_to_cancel_too() {
         id: 3, side: Side::Back, router: 1, listener: None, head_limit: 32_768,
         state: State::Parked, generation: 1, to: None, framing: None, taken: 0, sent: 0,
         result: None, reason: Reason::None, error: 0, peer: None, local: None,
-        rx_bytes: 0, tx_bytes: 0, unsent: 6, to_framing: None, idle_ms: None,
+        rx_bytes: 0, tx_bytes: 0, unsent: 6, to_framing: None, idle_ms: None, status: None, relay_to: None,
     }))));
 }
 

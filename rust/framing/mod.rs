@@ -7,7 +7,8 @@
 //!
 //! Invariants: `core` only, no allocation, no unsafe, no panic; input in any
 //! segmentation gives the same result; a verdict, once given, stays.
-//! It must not read sockets, know about locks, or parse a field of a head.
+//! It must not read sockets, know about locks, or parse a field of a head, but for
+//! `response`, which knows when one need not be parsed by the router.
 
 #![forbid(unsafe_code)]
 
@@ -16,10 +17,12 @@ mod chunked;
 mod head;
 mod prelude;
 mod receiver;
+mod response;
 mod trailer;
 
 pub use self::body::{Body, Framing, Next};
 pub use self::chunked::{ChunkLine, Chunked, Malformed, CRLF, LAST_CHUNK, TRAILERS_MAX};
 pub use self::head::{HeadScan, Scan};
 pub use self::receiver::{Answer, Broken, Ending, Fin, Reason, Receiver, Refusal, Side, State};
+pub use self::response::{is_field_lines, relay, Relayed, RELAYED_MAX};
 pub use self::trailer::{may_be_trailer, Trailers};

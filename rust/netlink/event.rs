@@ -55,6 +55,21 @@ pub fn done(q: &Queue, done: &Done) -> Result {
     out.u32(queue::RESULT, result)?;
     out.u32(queue::ERROR, errno)?;
     out.uint(queue::TAKEN, done.taken)?;
+    if let Some(status) = done.status {
+        out.u16(queue::STATUS, status)?;
+    }
+    send(q, message)
+}
+
+/// `relayed`, while the body moves.
+pub fn relayed(q: &Queue, inner: &Inner, status: u16) -> Result {
+    let mut message = Message::event(cmd::RELAYED, SIZE)?;
+    let out = message.writer();
+    let target = inner.moving.as_ref().and_then(|m| m.target.as_ref());
+    out.u32(queue::ID, q.id)?;
+    out.u32(queue::GENERATION, inner.rx.generation())?;
+    out.u32(queue::TO, target.map_or(0, |target| target.id))?;
+    out.u16(queue::STATUS, status)?;
     send(q, message)
 }
 

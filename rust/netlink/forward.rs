@@ -6,12 +6,12 @@
 use super::body::Body;
 use super::gen::{cmd, queue, CANCEL_POLICY, FORWARD_POLICY, ROUTE_POLICY};
 use super::queue::{answer, check_open, own};
+use super::relay::arming;
 use super::send::{check_quiet, send_to};
 use super::{engine, refuse, required};
-use crate::framing::{Framing, Refusal as Rule, State};
-use crate::queue::{cancel, Inner, Move, Queue};
+use crate::framing::{Framing, Refusal as Rule, Side, State};
+use crate::queue::{cancel, Move, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
-use crate::sys::hook::Endpoint;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -70,6 +70,10 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
     }
     let body = Body::of(request)?;
     let framing = body.comes;
+    let armed = match &target {
+        Some(target) => arming(request, &q, target, framing)?,
+        None => None,
+    };
     if let Some(target) = target.as_ref().filter(|_| request.flag(queue::IF_QUIET)) {
         // Before the source is locked: only one `inner` at a time. What comes in between
         // could as well have come just after.
@@ -101,34 +105,17 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
             if moves {
                 out.writer = Some(q.clone());
             }
+            if let Some(armed) = armed {
+                out.arm(armed);
+            }
         })?;
     }
-    begin(&q, &mut inner, generation, framing, moving)
-}
-
-/// The part of `answer_head` that cannot fail: it was checked.
-fn begin(
-    q: &Arc<Queue>,
-    inner: &mut Inner,
-    generation: u32,
-    framing: Framing,
-    moving: Option<Move>,
-) -> Result<(), Refusal> {
-    let discard = moving.as_ref().is_none_or(|m| m.target.is_none());
-    let answer = inner
-        .rx
-        .answer(generation, framing, discard)
-        .map_err(|rule| broke(q, generation, rule))?;
-    if q.sock().discard(answer.drop_head.into()) != u64::from(answer.drop_head) {
-        // Urgent data stands within the head: what follows cannot be told apart.
-        q.sock().abort();
-    }
-    q.settle_credit(inner);
-    if answer.moving {
-        q.router.stats.forwards.add(1);
-        inner.moving = moving;
-        inner.last = None;
-        q.touch();
+    // It was checked, and so cannot fail.
+    q.begin(&mut inner, generation, framing, moving)
+        .map_err(|rule| broke(&q, generation, rule))?;
+    if q.side == Side::Back {
+        // A head came up before what was allowed of the next one: that was meant for it.
+        let _ = q.out.lock().disarm();
     }
     Queue::kick(q.as_arc_borrow());
     Ok(())
@@ -176,10 +163,11 @@ impl Do for Cancel {
                 let have = inner.rx.generation();
                 return Err(broke(&q, generation, Rule::Stale { have }));
             }
-            if !matches!(inner.rx.state(), State::Moving { .. }) {
+            if matches!(inner.rx.state(), State::Moving { .. }) {
+                cancel(&q, &mut inner);
+            } else if q.out.lock().disarm().is_none() {
                 return Err(broke(&q, generation, Rule::Idle));
             }
-            cancel(&q, &mut inner);
         }
         answer(request, Self::CMD, &q)
     }

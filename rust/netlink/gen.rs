@@ -14,6 +14,7 @@ pub const SEND_LIMIT: u32 = 131072;
 pub const DATA_MAX: u32 = 65000;
 pub const ADDRESS_MAX: u32 = 16;
 pub const TRAILERS_MAX: u32 = 1024;
+pub const RELAY_MAX: u32 = 1024;
 
 pub mod cmd {
     pub const ROUTER_ATTACH: u8 = 1;
@@ -36,6 +37,7 @@ pub mod cmd {
     pub const HEAD: u8 = 18;
     pub const DONE: u8 = 19;
     pub const CLOSED: u8 = 20;
+    pub const RELAYED: u8 = 21;
 }
 
 pub mod router {
@@ -97,7 +99,12 @@ pub mod queue {
     pub const TRAILERS: u16 = 30;
     pub const IDLE_MS: u16 = 31;
     pub const IF_QUIET: u16 = 32;
-    pub const MAX: u16 = 32;
+    pub const RELAY: u16 = 33;
+    pub const RELAY_HEAD: u16 = 34;
+    pub const RELAY_IDLE_MS: u16 = 35;
+    pub const STATUS: u16 = 36;
+    pub const RELAY_TO: u16 = 37;
+    pub const MAX: u16 = 37;
 }
 
 pub mod stats {
@@ -111,7 +118,8 @@ pub mod stats {
     pub const OVERFLOWS: u16 = 8;
     pub const REFUSED: u16 = 9;
     pub const QUEUES: u16 = 10;
-    pub const MAX: u16 = 10;
+    pub const RELAYED: u16 = 11;
+    pub const MAX: u16 = 11;
 }
 
 pub mod side {
@@ -348,7 +356,7 @@ pub const FORWARD_POLICY: [Attr; 8] = [
         },
     },
 ];
-pub const ROUTE_POLICY: [Attr; 10] = [
+pub const ROUTE_POLICY: [Attr; 13] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -400,6 +408,21 @@ pub const ROUTE_POLICY: [Attr; 10] = [
     Attr {
         id: queue::IF_QUIET,
         kind: Kind::Flag,
+    },
+    Attr {
+        id: queue::RELAY,
+        kind: Kind::Binary { max: 1024 },
+    },
+    Attr {
+        id: queue::RELAY_HEAD,
+        kind: Kind::Flag,
+    },
+    Attr {
+        id: queue::RELAY_IDLE_MS,
+        kind: Kind::U32 {
+            min: 1,
+            max: 86400000,
+        },
     },
 ];
 pub const CANCEL_POLICY: [Attr; 2] = [

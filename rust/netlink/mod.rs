@@ -14,6 +14,7 @@ mod forward;
 pub mod gen;
 mod listener;
 mod queue;
+mod relay;
 mod reply;
 mod router;
 mod send;

@@ -58,6 +58,9 @@ pub fn queue(out: &mut Writer, q: &Queue) -> Result {
         let sending = q.out.lock();
         out.uint(queue::SENT, sending.sent)?;
         out.u32(queue::UNSENT, sending.unsent())?;
+        if let Some(to) = sending.armed_to() {
+            out.u32(queue::RELAY_TO, to)?;
+        }
     }
     addresses(out, q)?;
     out.uint(queue::RX_BYTES, q.rx_bytes.load(Relaxed))?;
@@ -85,6 +88,9 @@ fn received(out: &mut Writer, q: &Queue) -> Result {
         if let Some(ms) = moving.idle_ms {
             out.u32(queue::IDLE_MS, ms)?;
         }
+    }
+    if let Some(relayed) = &inner.relayed {
+        out.u16(queue::STATUS, relayed.status)?;
     }
     if let Some(body) = body {
         let (number, length) = framing_numbers(body.framing());

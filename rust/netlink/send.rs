@@ -14,7 +14,8 @@ use crate::sys::hook::Endpoint;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// Adds `data` to what `q` sends, if that is allowed now; `then` runs under its lock.
+/// Adds `data` to what `q` sends, if that is allowed now; `then` runs under its lock. Whatever
+/// was allowed of the next head that comes there (`relay`), was about what was sent before.
 pub fn send_to<R>(
     q: &Arc<Queue>,
     attr: u16,
@@ -48,6 +49,7 @@ pub fn send_to<R>(
     }
     out.reserve(data.len())?;
     out.push(data)?;
+    let _ = out.disarm();
     let result = then(&mut out);
     drop(out);
     Queue::kick(q.as_arc_borrow());

@@ -30,6 +30,7 @@ impl Do for Get {
             (stats::DISCARDED, &s.discarded),
             (stats::OVERFLOWS, &s.overflows),
             (stats::REFUSED, &s.refused),
+            (stats::RELAYED, &s.relayed),
         ] {
             out.uint(attr, count.get())?;
         }

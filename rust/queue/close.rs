@@ -58,10 +58,15 @@ pub fn end(this: &Arc<Queue>, how: How) {
     // A body that was on its way from here: its target must not take it for whole.
     if let Some(moving) = inner.moving.take() {
         if let Some(target) = moving.target {
-            target.out.lock().writer = None;
+            {
+                let mut out = target.out.lock();
+                out.writer = None;
+                let _ = out.disarm();
+            }
             target.sock().abort();
         }
     }
+    inner.relayed = None;
     inner.pending = Default::default();
     inner.life = Life::Draining {
         left,

@@ -46,6 +46,17 @@ pub struct Done {
     pub taken: u64,
     /// The head it belongs to.
     pub generation: u32,
+    /// Of a response that the router was not shown.
+    pub status: Option<u16>,
+}
+
+/// A response whose body moves and whose head the router was not shown.
+#[derive(Clone, Copy)]
+pub struct Relayed {
+    /// Of the response.
+    pub status: u16,
+    /// The router knows.
+    pub told: bool,
 }
 
 /// Events that the router has not got yet.
@@ -65,6 +76,8 @@ pub struct Inner {
     pub rx: Receiver,
     /// The body that is being moved; present exactly while `rx` is moving.
     pub moving: Option<Move>,
+    /// What moves was passed on without the router.
+    pub relayed: Option<Relayed>,
     /// What the router has to hear.
     pub pending: Pending,
     /// How the last forward ended.
@@ -140,6 +153,7 @@ impl Queue {
         let inner = Inner {
             rx,
             moving: None,
+            relayed: None,
             pending: Pending::default(),
             last: None,
             credited: None,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tells the router: done, head, closed, in this order.
+//! Tells the router: relayed, done, head, closed, in this order.
 //!
 //! Invariant: what was not delivered stays pending, so nothing lives only in an event. A
 //! queue that could not deliver waits at its router, and is woken by credit, by any
@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::connection::Relayed;
 use super::{Inner, Queue};
 use crate::framing::State;
 use crate::netlink::event;
@@ -19,6 +20,15 @@ const AGAIN_MS: u64 = 200;
 impl Queue {
     /// Delivers what is pending, as far as it goes.
     pub(super) fn deliver(self: &Arc<Self>, inner: &mut Inner) {
+        if let Some(relayed) = inner.relayed.filter(|relayed| !relayed.told) {
+            if !self.sent(event::relayed(self, inner, relayed.status)) {
+                return;
+            }
+            inner.relayed = Some(Relayed {
+                told: true,
+                ..relayed
+            });
+        }
         if let Some(done) = inner.pending.done {
             if !self.sent(event::done(self, &done)) {
                 return;

@@ -6,7 +6,9 @@
 //! 1. `Queue::inner`, of one queue at a time: what it receives and where that goes.
 //! 2. `Queue::out`, of one queue at a time: what is sent to its peer. A move from S to T
 //!    holds `S.inner` and `T.out`; the opposite move `T.inner` and `S.out`: no cycle,
-//!    because nobody takes an `inner` while holding an `out`.
+//!    because nobody takes an `inner` while holding an `out`. A response that is passed on
+//!    holds the `inner` of its queue, takes the arming under `out` of the same, lets go of
+//!    that, and takes the client's `out`.
 //! 3. `Engine::tables`, then `Router::state`; and `Engine::graves`, alone. Under these nothing
 //!    but memory is waited for.
 //! 4. a socket lock, within one function of `sys::sock`, never two. Nothing is locked inside.
@@ -30,6 +32,7 @@ mod events;
 mod listener;
 mod output;
 mod pump;
+mod relay;
 mod router;
 mod stats;
 mod transfer;
@@ -40,5 +43,6 @@ pub use self::connection::{Done, Inner, Life, Queue};
 pub use self::engine::{Engine, ENGINE};
 pub use self::listener::Listener;
 pub use self::output::Output;
+pub use self::relay::Arming;
 pub use self::router::{Router, Terms};
 pub use self::stats::Stats;

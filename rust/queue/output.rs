@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::Queue;
+use super::{Arming, Queue};
 use crate::netlink::gen::SEND_LIMIT;
 use crate::sys::sock::{SendError, Sock};
 use kernel::prelude::*;
@@ -33,6 +33,8 @@ pub struct Output {
     fin_sent: bool,
     broken: Option<u32>,
     closing: bool,
+    /// What may become of the next head that the peer sends; see `relay.rs`.
+    armed: Option<Arming>,
     /// The queue whose body is moved in.
     pub writer: Option<Arc<Queue>>,
     /// Body bytes that the current or last forward put in.
@@ -48,6 +50,7 @@ impl Output {
             fin_sent: false,
             broken: None,
             closing: false,
+            armed: None,
             writer: None,
             sent: 0,
         }
@@ -64,9 +67,25 @@ impl Output {
         self.broken.or(eof)
     }
 
+    /// The next head may be passed on.
+    pub fn arm(&mut self, arming: Arming) {
+        self.armed = Some(arming);
+    }
+
+    /// The next head goes up, unless this is armed again.
+    pub fn disarm(&mut self) -> Option<Arming> {
+        self.armed.take()
+    }
+
+    /// Whereto the next head may be passed on.
+    pub fn armed_to(&self) -> Option<u32> {
+        self.armed.as_ref().map(|arming| arming.to.id)
+    }
+
     /// What waits still goes out, and nothing after it.
     pub fn close(&mut self) {
         self.closing = true;
+        self.armed = None;
     }
 
     /// Nothing can be sent from now on.

@@ -106,7 +106,7 @@ impl Queue {
     }
 
     /// Looks for the end of the next head.
-    fn collect(&self, inner: &mut Inner) -> Step {
+    fn collect(self: &Arc<Self>, inner: &mut Inner) -> Step {
         // Read before the bytes: if it tells of a FIN, the bytes seen after it are all.
         let readable = self.sock().readable();
         if self.refuse_urgent(readable) {
@@ -117,7 +117,7 @@ impl Queue {
             let rx = &mut inner.rx;
             self.sock().peek(scanned, |piece| !rx.scan(piece));
             if matches!(inner.rx.state(), State::Ready { .. }) {
-                inner.pending.head = true;
+                inner.pending.head = !self.relay(inner);
                 return Step::Again;
             }
         }

@@ -45,6 +45,8 @@ pub struct Stats {
     pub overflows: Count,
     /// Connections closed because nothing was there to keep them.
     pub refused: Count,
+    /// Responses passed on without being shown to a router.
+    pub relayed: Count,
 }
 
 impl Stats {
@@ -60,6 +62,7 @@ impl Stats {
             discarded: Count::new(),
             overflows: Count::new(),
             refused: Count::new(),
+            relayed: Count::new(),
         }
     }
 

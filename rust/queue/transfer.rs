@@ -254,6 +254,9 @@ impl Queue {
         if let Some(target) = &moving.target {
             let mut out = target.out.lock();
             out.writer = None;
+            if ending != Ending::Complete {
+                let _ = out.disarm();
+            }
             if ending == Ending::Complete && moving.leaves.ends_by_fin() {
                 out.want_fin();
                 // If data of the router still waits, the FIN goes after it.
@@ -273,6 +276,7 @@ impl Queue {
             ending,
             taken: inner.rx.taken(),
             generation: inner.rx.generation(),
+            status: inner.relayed.take().map(|relayed| relayed.status),
         });
         inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));
     }

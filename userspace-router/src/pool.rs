@@ -264,10 +264,22 @@ impl Pool {
         after(generation, found.turn)
     }
 
+    /// A head of this generation came from a connection, and was not shown.
+    pub fn passed(&mut self, queue: u32, generation: u32) {
+        if let Some(found) = self.queues.get_mut(&queue) {
+            found.head = generation;
+        }
+    }
+
+    /// The generation that the request began which a connection serves.
+    pub fn turn(&self, queue: u32) -> u32 {
+        self.queues.get(&queue).map_or(0, |found| found.turn)
+    }
+
     /// A connection of this generation sends nothing more. False if that was so before the
     /// request that it serves now.
     pub fn ended(&self, queue: u32, generation: u32) -> bool {
-        let turn = self.queues.get(&queue).map_or(0, |found| found.turn);
+        let turn = self.turn(queue);
         generation == turn || after(generation, turn)
     }
 

@@ -27,6 +27,7 @@ mod head;
 mod netlink;
 mod peer;
 mod proxy;
+mod relay;
 mod request;
 mod response;
 #[path = "../../../rust/framing/tests/second/mod.rs"]
@@ -36,12 +37,13 @@ mod second;
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("chunked", chunked::check),
     ("conversation", conversation::check),
     ("head", head::check),
     ("netlink", netlink::check),
     ("proxy", proxy::check),
+    ("relay", relay::check),
     ("request", request::check),
     ("response", response::check),
 ];

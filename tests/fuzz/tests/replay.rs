@@ -48,4 +48,4 @@ macro_rules! replays {
     };
 }
 
-replays! { chunked conversation head netlink proxy request response }
+replays! { chunked conversation head netlink proxy relay request response }

@@ -280,7 +280,7 @@ fn malformed(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     for (name, number) in [
         ("command 0", 0),
         ("an event as a command", cmd::HEAD),
-        ("a command above all others", cmd::CLOSED + 1),
+        ("a command above all others", cmd::RELAYED + 1),
     ] {
         let answer = scene.client.call(number, &[])?.map_err(|r| r.errno);
         tap.equal(name, answer, Err(EOPNOTSUPP));

@@ -274,7 +274,10 @@ impl Client {
             return Ok(None);
         }
         let decoded = decode(message)?;
-        let is_event = matches!(decoded.number, cmd::HEAD | cmd::DONE | cmd::CLOSED);
+        let is_event = matches!(
+            decoded.number,
+            cmd::HEAD | cmd::DONE | cmd::CLOSED | cmd::RELAYED
+        );
         Ok(is_event.then_some(decoded))
     }
 }

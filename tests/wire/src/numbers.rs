@@ -29,6 +29,7 @@ pub mod cmd {
     pub const HEAD: u8 = 18;
     pub const DONE: u8 = 19;
     pub const CLOSED: u8 = 20;
+    pub const RELAYED: u8 = 21;
 }
 
 pub mod router {
@@ -88,6 +89,11 @@ pub mod queue {
     pub const TRAILERS: u16 = 30;
     pub const IDLE_MS: u16 = 31;
     pub const IF_QUIET: u16 = 32;
+    pub const RELAY: u16 = 33;
+    pub const RELAY_HEAD: u16 = 34;
+    pub const RELAY_IDLE_MS: u16 = 35;
+    pub const STATUS: u16 = 36;
+    pub const RELAY_TO: u16 = 37;
 }
 
 pub mod stats {
@@ -101,6 +107,7 @@ pub mod stats {
     pub const OVERFLOWS: u16 = 8;
     pub const REFUSED: u16 = 9;
     pub const QUEUES: u16 = 10;
+    pub const RELAYED: u16 = 11;
 }
 
 pub mod side {

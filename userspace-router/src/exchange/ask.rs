@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use underpass_proto::{Command, Framing};
 
-use super::{Action, Back, Download, Exchange, Phase, Tag, Upload, Verdict};
+use super::{Action, Back, Download, Exchange, Passing, Phase, Tag, Upload, Verdict};
 use crate::address::Address;
 use crate::config::{AllDeclined, Mode, OnSilence};
 use crate::http::problem::{self, Problem};
@@ -132,6 +132,10 @@ impl Exchange {
             // No body: the head is gone from the client's socket, but not from here.
             self.send_head(queue, reused, data);
         } else {
+            let relay = self.allowed();
+            if relay.is_some() {
+                self.passing = Passing::Armed;
+            }
             let route = Command::Route {
                 id: self.place.front,
                 generation: self.place.generation,
@@ -139,6 +143,7 @@ impl Exchange {
                 body: self.request_body(),
                 data,
                 if_quiet: reused,
+                relay,
             };
             self.command(route, Tag::IntoBack);
         }
@@ -217,6 +222,7 @@ impl Exchange {
                 body: Framing::None.into(),
                 data: CONTINUE.to_vec(),
                 if_quiet: false,
+                relay: None,
             };
             self.command(route, Tag::IntoFront);
         } else {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use underpass_proto::{Done, ForwardResult};
 
-use super::{Download, Exchange, Upload};
+use super::{Download, Exchange, Passing, Upload};
 use crate::http::problem::{self, Problem};
 
 impl Exchange {
@@ -21,6 +21,10 @@ impl Exchange {
         }
         if self.tunnel {
             return self.tunnel_done(true, done.result, now);
+        }
+        if done.result != ForwardResult::Complete {
+            // Then the engine shows what still comes.
+            self.passing = Passing::Off;
         }
         match done.result {
             ForwardResult::Complete => self.upload = Upload::Done,
@@ -78,8 +82,14 @@ impl Exchange {
         }
     }
 
-    /// A forward of the response's body ended.
+    /// A forward of the response's body ended, or a response that was passed on, or what allowed
+    /// that was taken back.
     pub fn back_done(&mut self, done: &Done, now: Instant) {
+        match done.status {
+            Some(status) => self.passed(status, now),
+            None if done.result == ForwardResult::Cancelled => self.taken_back(now),
+            None => {}
+        }
         self.record.down = done.taken;
         if self.over || self.download != Download::Moving {
             return;

@@ -9,7 +9,8 @@
 //!           (asking)     \--> Parked
 //! ```
 //!
-//! A third way is the tunnel (`tunnel.rs`), which both halves enter at once.
+//! A third way is the tunnel (`tunnel.rs`), which both halves enter at once. A response may also
+//! reach the client without coming by here (`passing.rs`).
 //!
 //! Invariants: a body is offered to another back-end only while nothing of it was taken,
 //! and only for the reasons that `ask.rs` lists; nothing is sent into a queue while a body
@@ -19,6 +20,7 @@
 mod answer;
 mod ask;
 mod done;
+mod passing;
 mod record;
 mod relay;
 #[cfg(test)]
@@ -36,6 +38,7 @@ use crate::config::Limits;
 use crate::http::problem::{self, Problem};
 use crate::http::{Length, Request, Response};
 use crate::route::Plan;
+use passing::Passing;
 
 pub use record::{Record, Verdict};
 
@@ -50,6 +53,12 @@ pub enum Action {
         backend: Address,
         /// Idle connections will not do: one just proved dead.
         fresh: bool,
+    },
+    /// The response of this queue, which may be passed on without being shown, is not to be.
+    /// The engine's answer comes as `back_done`, unless it is too late.
+    TakeBack {
+        /// The back-end's.
+        queue: u32,
     },
     /// The connection may serve another exchange.
     Release {
@@ -153,6 +162,7 @@ pub struct Exchange {
     phase: Phase,
     upload: Upload,
     download: Download,
+    passing: Passing,
     back: Option<Back>,
     /// The attempt that dropped the head of a request without body from the socket.
     answered: Option<u32>,
@@ -217,6 +227,7 @@ impl Exchange {
             phase: Phase::Connecting,
             upload: Upload::Held,
             download: Download::Awaiting,
+            passing: Passing::Off,
             back: None,
             answered: None,
             taken: 0,
@@ -300,7 +311,7 @@ impl Exchange {
         match self.phase {
             Phase::Connecting => self.connect_timeout(now),
             Phase::Asking => self.silence(now),
-            Phase::Committed => self.answer(problem::RESPONSE_TIMEOUT, now),
+            Phase::Committed => self.response_timeout(now),
         }
     }
 
@@ -392,6 +403,7 @@ impl Exchange {
 
     /// Resets the back-end, which was promised bytes or is of no use.
     fn drop_back(&mut self) {
+        self.passing = Passing::Off;
         self.abort_back();
         self.back = None;
     }

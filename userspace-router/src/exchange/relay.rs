@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The response's way to the client, and how an exchange ends.
+//! The response's way to the client, where it comes by here, and how an exchange ends.
 //!
 //! Invariant: the client gets at most one final response; a connection is used again only
 //! if both messages ended exactly.
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use underpass_proto::{Command, Framing, Head};
 
-use super::{Action, Download, Exchange, Phase, Tag, Upload, Verdict};
+use super::{Action, Download, Exchange, Passing, Phase, Tag, Upload, Verdict};
 use crate::http::problem;
 use crate::http::{Length, Onward, Response, Version};
 
@@ -21,6 +21,8 @@ impl Exchange {
         if self.over {
             return;
         }
+        // Whichever head comes up, the engine passes none on after it.
+        self.passing = Passing::Off;
         if self.upload == Upload::Moving {
             // Until then it counts the body of whoever had the connection before.
             self.record.up = self.record.up.max(head.sent);
@@ -68,6 +70,7 @@ impl Exchange {
             body: Framing::None.into(),
             data: self.rendered(response, Length::None, now),
             if_quiet: false,
+            relay: None,
         };
         self.command(route, Tag::IntoFront);
     }
@@ -114,6 +117,7 @@ impl Exchange {
             body: self.response_body(response.length, leaves),
             data: self.rendered(response, leaves, now),
             if_quiet: false,
+            relay: None,
         };
         let download = match response.length {
             Length::None => Download::Done,

@@ -53,6 +53,7 @@ impl Exchange {
             body: body.clone(),
             data: response.render(onward, &terms.rewrite),
             if_quiet: false,
+            relay: None,
         };
         self.command(route, Tag::IntoFront);
         let forward = Command::Forward {

@@ -12,6 +12,8 @@ mod forwarded;
 mod line;
 mod lookup;
 pub mod problem;
+#[cfg(test)]
+mod relay_tests;
 mod request;
 mod response;
 mod rewrite;

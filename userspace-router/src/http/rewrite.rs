@@ -183,6 +183,18 @@ impl Rewrite {
         names.join(&b", "[..])
     }
 
+    /// The lines that a final response of HTTP/1.1 gets behind its own; `None` if it loses some.
+    pub fn behind_response(&self) -> Option<Vec<u8>> {
+        if !self.response.remove.is_empty() {
+            return None;
+        }
+        let via = self.via(Version::Http11);
+        let mut lines = Vec::with_capacity(via.len() + self.response.added() + 8);
+        fields::put(&mut lines, "Via", via.as_bytes());
+        lines.extend_from_slice(self.response.add.as_bytes());
+        Some(lines)
+    }
+
     fn via(&self, version: Version) -> String {
         let version = match version {
             Version::Http10 => "1.0",

@@ -252,7 +252,14 @@ impl<E: Engine> Router<E> {
                     false => exchange.refused(Tag::IntoBack, now),
                 });
             }
+            (Event::Relayed(relayed), Some(front)) => {
+                self.pool.passed(id, relayed.generation);
+                self.with_exchange(front, now, |exchange| exchange.relayed(&relayed, now));
+            }
             (Event::Done(done), Some(front)) => {
+                if done.status.is_some() {
+                    self.pool.passed(id, done.generation);
+                }
                 self.with_exchange(front, now, |exchange| exchange.back_done(&done, now));
             }
             (Event::Done(done), None) => {
@@ -273,7 +280,7 @@ impl<E: Engine> Router<E> {
                 None => {}
             },
             // From a queue that was ended while the event was on its way.
-            (Event::Head(_), None) => {}
+            (Event::Head(_) | Event::Relayed(_), None) => {}
         }
     }
 
@@ -330,6 +337,15 @@ impl<E: Engine> Router<E> {
                 match action {
                     Action::Command(command, tag) => self.command(id, serial, command, tag),
                     Action::Connect { backend, fresh } => self.reach(id, backend, fresh, now),
+                    Action::TakeBack { queue: id_back } => {
+                        let generation = self.pool.turn(id_back);
+                        let cancel = Command::Cancel {
+                            id: id_back,
+                            generation,
+                        };
+                        // Refused: what is to come instead is on its way.
+                        self.command(id, serial, cancel, Tag::Ending);
+                    }
                     Action::Release { queue, .. } => self.release(queue, now),
                     Action::Finished { keep } => self.finished(id, keep, now),
                 }

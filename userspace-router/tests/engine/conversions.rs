@@ -139,6 +139,7 @@ fn through(side: Side, body: Body, wire: &[u8], fin: bool, get: impl FnOnce(&mut
         body,
         data: b"in front".to_vec(),
         if_quiet: false,
+        relay: None,
     });
     source.send_aside(wire.to_vec(), fin);
     target.expect("in front");

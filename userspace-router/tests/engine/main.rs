@@ -13,6 +13,7 @@ mod peer;
 mod prelude;
 mod quiet;
 mod refusals;
+mod relay;
 mod scene;
 mod tunnel;
 mod unix;

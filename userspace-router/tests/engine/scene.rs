@@ -333,6 +333,7 @@ pub fn route(id: u32, to: u32, body: Body, data: &[u8], if_quiet: bool) -> Comma
         body,
         data: data.to_vec(),
         if_quiet,
+        relay: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod heads;
 mod health;
 mod pools;
 mod proxy;
+mod relay;
 mod responses;
 mod rewrite;
 mod routing;

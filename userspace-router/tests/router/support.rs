@@ -461,9 +461,10 @@ pub fn decliner(status: u16) -> SocketAddr {
     })
 }
 
+/// A response that the engine may pass on by itself.
 pub fn ok(body: &str) -> String {
     format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }

@@ -209,6 +209,7 @@ impl KernelEngine {
                 result: ForwardResult::Cancelled,
                 error: 0,
                 taken: queue.taken,
+                status: None,
             })),
             _ => Incoming::Added {
                 token: entry.token,

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use underpass_proto::{Command, QueueInfo, State};
+use underpass_proto::{Command, QueueInfo, Side, State};
 
 use crate::engine::Token;
 
@@ -122,13 +122,20 @@ impl Entry {
             }
             Wants::Listener(_) => Found::Refused,
             Wants::Cancel(id, generation) => match by_id(*id) {
-                Some(queue) if queue.state == State::Parked && queue.generation == *generation => {
+                Some(queue) if queue.generation == *generation && cancelled(queue) => {
                     Found::Done(queue.clone())
                 }
                 _ => Found::Refused,
             },
         }
     }
+}
+
+/// A body that moved is parked. Of a back-end that was to answer no head has come since, and
+/// if one comes it is shown.
+fn cancelled(queue: &QueueInfo) -> bool {
+    let collects = queue.state == State::Collecting && queue.side == Side::Back;
+    queue.state == State::Parked || (collects && queue.relay_to.is_none())
 }
 
 #[cfg(test)]

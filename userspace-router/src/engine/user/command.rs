@@ -10,10 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use underpass_framing::{Ending, Refusal};
 use underpass_proto::gen::{DATA_MAX, TRAILERS_MAX};
-use underpass_proto::{Body, Command};
+use underpass_proto::{Body, Command, Relay};
 
 use super::moving::Move;
 use super::queue::{Closing, EPIPE};
+use super::relay::{self, Arming};
 use super::table::Table;
 use super::terms::Terms;
 
@@ -33,7 +34,15 @@ const FLUSH_TIME: Duration = Duration::from_secs(30);
 /// The longest `limit-ms`, an hour.
 const DRAIN_MS_MAX: u32 = 3_600_000;
 /// The longest `idle-ms`, a day.
-const IDLE_MS_MAX: u32 = 86_400_000;
+pub const IDLE_MS_MAX: u32 = 86_400_000;
+
+/// What a `route` has that a `forward` has not.
+#[derive(Default)]
+struct Extra<'a> {
+    data: &'a [u8],
+    if_quiet: bool,
+    relay: Option<Relay>,
+}
 
 pub type Outcome = Result<(), (i32, &'static str)>;
 
@@ -55,7 +64,7 @@ impl Table {
                 generation,
                 to,
                 body,
-            } => self.forward(id, generation, to, body, &[], false),
+            } => self.forward(id, generation, to, body, Extra::default()),
             Command::Route {
                 id,
                 generation,
@@ -63,17 +72,30 @@ impl Table {
                 body,
                 data,
                 if_quiet,
-            } => self.forward(id, generation, Some(to), body, &data, if_quiet),
+                relay,
+            } => {
+                let extra = Extra {
+                    data: &data,
+                    if_quiet,
+                    relay,
+                };
+                self.forward(id, generation, Some(to), body, extra)
+            }
             Command::Cancel { id, generation } => {
                 self.check_there(id)?;
                 let queue = self.queues.get(&id);
                 if queue.is_some_and(|queue| queue.receiver.generation() != generation) {
                     return Err((ESTALE, "another head came since"));
                 }
-                match self.park(id, Ending::Cancelled) {
-                    true => Ok(()),
-                    false => Err((ENODATA, "nothing moves")),
+                if self.park(id, Ending::Cancelled) {
+                    return Ok(());
                 }
+                let queue = self.queues.get_mut(&id);
+                match queue.and_then(|queue| queue.armed.take()) {
+                    Some(_) => self.tell_done(id, None, Ending::Cancelled),
+                    None => return Err((ENODATA, "nothing moves")),
+                }
+                Ok(())
             }
             Command::QueueDel { id } => {
                 let until = Instant::now() + FLUSH_TIME;
@@ -104,7 +126,7 @@ impl Table {
         }
     }
 
-    fn check_there(&self, id: u32) -> Outcome {
+    pub(super) fn check_there(&self, id: u32) -> Outcome {
         let queue = self.queues.get(&id);
         match queue.is_some_and(|queue| matches!(queue.closing, Closing::No)) {
             true => Ok(()),
@@ -126,7 +148,7 @@ impl Table {
         Err((ENOTEMPTY, "the target received what was not answered"))
     }
 
-    fn check_writer(&self, id: u32, bytes: usize) -> Outcome {
+    pub(super) fn check_writer(&self, id: u32, bytes: usize) -> Outcome {
         let Some(queue) = self.queues.get(&id) else {
             return Err((ENOENT, "no such queue"));
         };
@@ -141,6 +163,8 @@ impl Table {
             return Err((ENOENT, "no such queue"));
         };
         queue.send(data)?;
+        // What was allowed of the next head was about what was sent before.
+        queue.armed = None;
         queue.wake.notify_one();
         Ok(())
     }
@@ -151,9 +175,13 @@ impl Table {
         generation: u32,
         to: Option<u32>,
         body: Body,
-        data: &[u8],
-        if_quiet: bool,
+        extra: Extra<'_>,
     ) -> Outcome {
+        let Extra {
+            data,
+            if_quiet,
+            relay,
+        } = extra;
         self.check_there(id)?;
         if let Some(to) = to {
             self.check_there(to)?;
@@ -164,6 +192,9 @@ impl Table {
         let discard = to.is_none();
         let terms = Terms::new(body)?;
         let framing = terms.framing;
+        if let (Some(relay), Some(to)) = (&relay, to) {
+            self.check_relay(id, to, framing, relay)?;
+        }
         if let Some(to) = to.filter(|_| if_quiet) {
             self.check_quiet(to)?;
         }
@@ -189,6 +220,8 @@ impl Table {
             .map_err(errno)?;
         queue.consume(answer.drop_head as usize);
         queue.answered = generation;
+        // A head came up before what was allowed of the next one: that was meant for it.
+        queue.armed = None;
         queue.moving = answer.moving.then(|| Move::new(terms, to));
         queue.moved_at = Instant::now();
         queue.wake.notify_one();
@@ -198,14 +231,15 @@ impl Table {
         let Some(to) = to else {
             return Ok(());
         };
-        if let Some(target) = self.queues.get_mut(&to).filter(|_| answer.moving) {
-            target.source = Some(id);
-            target.sent = 0;
+        self.send(to, data)?;
+        if let Some(target) = self.queues.get_mut(&to) {
+            target.armed = relay.map(|relay| Arming { to: id, relay });
+            if answer.moving {
+                target.source = Some(id);
+                target.sent = 0;
+            }
         }
-        if data.is_empty() {
-            return Ok(());
-        }
-        self.send(to, data)
+        Ok(())
     }
 
     fn end(&mut self, id: u32, closing: Closing) -> Outcome {
@@ -233,7 +267,12 @@ fn check_ranges(command: &Command) -> Outcome {
     let (data, body) = match command {
         Command::Send { data, .. } => (data.as_slice(), None),
         Command::Forward { body, .. } => (&[][..], Some(body)),
-        Command::Route { data, body, .. } => (data.as_slice(), Some(body)),
+        Command::Route {
+            data, body, relay, ..
+        } => {
+            relay.as_ref().map_or(Ok(()), relay::check_ranges)?;
+            (data.as_slice(), Some(body))
+        }
         Command::Drain { limit_ms, .. } if limit_ms.is_some_and(|ms| ms > DRAIN_MS_MAX) => {
             return Err((ERANGE, "`limit-ms` is 3600000 at the most"));
         }

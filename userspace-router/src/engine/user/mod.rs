@@ -11,6 +11,7 @@ mod input;
 mod moving;
 mod pump;
 mod queue;
+mod relay;
 mod staging;
 mod stream;
 mod table;

@@ -117,7 +117,7 @@ impl Table {
             return;
         };
         if queue.scan() || (queue.fill(queue.head_limit) && queue.scan()) {
-            self.tell_head(id);
+            self.head_ready(id);
         }
     }
 
@@ -168,6 +168,9 @@ impl Table {
         };
         if let Some(target) = self.queues.get_mut(&to) {
             target.source = None;
+            if ending != Ending::Complete {
+                target.armed = None;
+            }
             target.fin_after |= ending == Ending::Complete && moving.terms.leaves.ends_by_fin();
             target.wake.notify_one();
         }
@@ -228,6 +231,7 @@ impl Table {
             return;
         };
         queue.told_end = true;
+        queue.armed = None;
         let source = queue.source.take();
         let target = queue.moving.take().and_then(|moving| moving.target);
         if let Some(source) = source {

@@ -15,6 +15,7 @@ use underpass_proto::gen::SEND_LIMIT;
 
 use super::input::Input;
 use super::moving::Move;
+use super::relay::{Arming, Passing};
 use super::stream::Stream;
 
 pub const EPIPE: i32 = 32;
@@ -62,6 +63,10 @@ pub struct Queue {
     pub moving: Option<Move>,
     /// When its last byte moved, or it began to; also of the last one that moved.
     pub moved_at: Instant,
+    /// What may become of the next head.
+    pub armed: Option<Arming>,
+    /// What moves was passed on without the router.
+    pub passing: Option<Passing>,
     /// From where a body moves into here.
     pub source: Option<u32>,
     /// Body bytes put into here by the last forward.
@@ -93,6 +98,8 @@ impl Queue {
             answered: 0,
             moving: None,
             moved_at: Instant::now(),
+            armed: None,
+            passing: None,
             source: None,
             sent: 0,
             told_end: false,
@@ -253,6 +260,7 @@ impl Queue {
 
     /// The connection resets when its last user lets go of it.
     pub fn reset(&mut self) {
+        self.armed = None;
         if let Some(stream) = self.stream.take() {
             stream.reset_at_close();
         }

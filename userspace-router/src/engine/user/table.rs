@@ -5,7 +5,7 @@
 //! tried without blocking. That makes this engine simple enough to be the oracle of the
 //! other one; it is no more parallel than a single core.
 //!
-//! Invariants: a queue has one writer; events of a queue come in the order head, done,
+//! Invariants: a queue has one writer; events of a queue come in the order head, relayed, done,
 //! closed.
 
 use std::collections::HashMap;
@@ -102,6 +102,7 @@ impl Table {
         }
         let read = self.receive(id, &mut again);
         let until = self.keep_time(id);
+        self.tell_relayed(id);
         let queue = self.queues.get(&id)?;
         Some(Wait {
             stream: queue.stream.clone()?,
@@ -122,7 +123,7 @@ impl Table {
             match queue.receiver.state() {
                 State::Collecting(_) => {
                     if queue.scan() {
-                        self.tell_head(id);
+                        self.head_ready(id);
                     } else if queue.at_end {
                         self.input_ended(id);
                         return false;

@@ -5,7 +5,7 @@
 //! is not heard of.
 
 use underpass_framing::{Ending, Reason, Side, State};
-use underpass_proto::{Closed, Done, Event, ForwardResult, Head};
+use underpass_proto::{Closed, Done, Event, ForwardResult, Head, Relayed};
 
 use super::queue::ECONNRESET;
 use super::table::Table;
@@ -72,9 +72,10 @@ impl Table {
 
     /// Tells how the move of the head that was answered last ended.
     pub(super) fn tell_done(&mut self, id: u32, to: Option<u32>, ending: Ending) {
-        let Some(queue) = self.queues.get(&id) else {
+        let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
+        let status = queue.passing.take().map(|passing| passing.status);
         let (result, error) = match ending {
             Ending::Complete => (ForwardResult::Complete, 0),
             Ending::Truncated => (ForwardResult::Truncated, 0),
@@ -92,8 +93,29 @@ impl Table {
             result,
             error,
             taken: queue.receiver.taken(),
+            status,
         };
         self.tell(Incoming::Event(Event::Done(done)));
+    }
+
+    /// Tells of a response that was passed on, if it still moves.
+    pub(super) fn tell_relayed(&mut self, id: u32) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let (Some(passing), Some(moving)) = (&mut queue.passing, &queue.moving) else {
+            return;
+        };
+        if std::mem::replace(&mut passing.told, true) {
+            return;
+        }
+        let relayed = Relayed {
+            id,
+            generation: queue.answered,
+            to: moving.target.unwrap_or_default(),
+            status: passing.status,
+        };
+        self.tell(Incoming::Event(Event::Relayed(relayed)));
     }
 }
 

@@ -57,6 +57,18 @@ impl Terms {
     }
 }
 
+impl Terms {
+    /// Leaves as it comes.
+    pub fn plain(framing: Framing, idle: Option<Duration>) -> Self {
+        Self {
+            framing,
+            leaves: framing,
+            trailers: Vec::new(),
+            idle,
+        }
+    }
+}
+
 fn check_trailers(names: &[u8], chunked: bool) -> Outcome {
     if !chunked {
         return Err((EINVAL, "`trailers` needs chunked coding on both sides"));

@@ -3,6 +3,8 @@
 
 use proptest::prelude::*;
 
+use underpass_proto::Relayed;
+
 use super::*;
 
 const REQUESTS: [&str; 9] = [
@@ -45,11 +47,16 @@ const RESULTS: [ForwardResult; 8] = [
 
 #[derive(Clone, Copy, Debug)]
 enum Input {
-    Connected { reused: bool },
+    Connected {
+        reused: bool,
+    },
     ConnectFailed,
     BackHead(usize),
     FrontDone(usize, bool),
     BackDone(usize),
+    /// The engine passed a response on: its end, if it has a body that has one yet.
+    Passed(Option<usize>),
+    TakenBack,
     FrontClosed(bool),
     BackClosed(bool),
     Refused(bool),
@@ -64,10 +71,14 @@ fn input() -> impl Strategy<Value = Input> {
         5 => (0..RESPONSES.len()).prop_map(Input::BackHead),
         3 => (0..RESULTS.len(), any::<bool>()).prop_map(|(r, t)| Input::FrontDone(r, t)),
         3 => (0..RESULTS.len()).prop_map(Input::BackDone),
+        2 => prop::option::of(0..RESULTS.len()).prop_map(Input::Passed),
+        2 => Just(Input::TakenBack),
         1 => any::<bool>().prop_map(Input::FrontClosed),
         1 => any::<bool>().prop_map(Input::BackClosed),
         1 => any::<bool>().prop_map(Input::Refused),
         1 => (1..20_000u64).prop_map(Input::Wait),
+        // Longer than any limit.
+        1 => Just(Input::Wait(1_000_000)),
         1 => Just(Input::Stop),
     ]
 }
@@ -99,6 +110,10 @@ struct Watch {
     /// Where a body of the client moves to.
     up: Option<u32>,
     down: bool,
+    /// The next head of the back-end may be passed on by the engine, or was not to be any more
+    /// when it did.
+    armed: bool,
+    taking_back: bool,
     /// A command about the back-end may still be refused.
     refusable: bool,
     /// A head of the back-end has not been answered: nothing more of it comes before.
@@ -120,6 +135,11 @@ impl Watch {
             Action::Connect { .. } => {
                 assert!(!self.connecting && self.open().is_none(), "two at once");
                 self.connecting = true;
+            }
+            Action::TakeBack { queue } => {
+                assert_eq!(self.open(), Some(*queue));
+                assert!(!self.taking_back, "twice");
+                self.taking_back = true;
             }
             Action::Release { queue, .. } => {
                 assert!(self.up_complete && self.down_complete, "released too early");
@@ -145,9 +165,16 @@ impl Watch {
         match command {
             Command::Send { id, data, .. } => self.speak(*id, data),
             Command::Route {
-                id, to, body, data, ..
+                id,
+                to,
+                body,
+                data,
+                relay,
+                ..
             } => {
                 self.speak(*to, data);
+                assert!(!self.armed, "the engine may have answered the last attempt");
+                self.armed = relay.is_some();
                 self.moves(*id, Some(*to), body);
             }
             Command::Forward { id, to, body, .. } => self.moves(*id, *to, body),
@@ -165,6 +192,7 @@ impl Watch {
             return;
         }
         assert!(!self.front_ended && !self.down);
+        assert!(!self.armed, "the engine may speak, too");
         let status = data.get(9..12).unwrap_or_default();
         if status == b"101" || status > &b"199"[..] {
             self.finals += 1;
@@ -203,7 +231,9 @@ impl Watch {
         let back = self.backs.iter_mut().find(|(queue, _)| *queue == id);
         let (_, ended) = back.expect("a queue of this exchange");
         assert!(!*ended, "ended twice");
+        // An armed one may have been answered already: `armed` stays.
         *ended = true;
+        self.taking_back = false;
     }
 }
 
@@ -226,6 +256,8 @@ fn run(scene: &mut Scene, watch: &mut Watch, input: Input) {
             let busy = watch.waiting || watch.down;
             if let Some(queue) = watch.open().filter(|_| !busy) {
                 watch.waiting = true;
+                watch.armed = false;
+                watch.taking_back = false;
                 exchange.back_head(&head(queue, RESPONSES[nth]), now);
             }
         }
@@ -235,6 +267,7 @@ fn run(scene: &mut Scene, watch: &mut Watch, input: Input) {
                 let result = RESULTS[result];
                 let taken = taken || result == ForwardResult::Complete;
                 watch.taken |= taken;
+                watch.armed &= result == ForwardResult::Complete;
                 watch.up_complete = result == ForwardResult::Complete;
                 exchange.front_done(&done(FRONT, result, taken.into()), now);
             }
@@ -248,16 +281,50 @@ fn run(scene: &mut Scene, watch: &mut Watch, input: Input) {
                 exchange.back_done(&done(queue, result, 5), now);
             }
         }
+        Input::Passed(end) => {
+            let whole = watch.up.is_none() && !watch.waiting;
+            if let Some(queue) = watch.open().filter(|_| watch.armed && whole) {
+                watch.armed = false;
+                watch.taking_back = false;
+                watch.finals += 1;
+                assert_eq!(watch.finals, 1, "two final responses");
+                let Some(result) = end.map(|end| RESULTS[end]) else {
+                    watch.down = true;
+                    let relayed = Relayed {
+                        id: queue,
+                        generation: 3,
+                        to: FRONT,
+                        status: 200,
+                    };
+                    return exchange.relayed(&relayed, now);
+                };
+                watch.down_complete = result == ForwardResult::Complete;
+                let done = Done {
+                    status: Some(200),
+                    ..done(queue, result, 5)
+                };
+                exchange.back_done(&done, now);
+            }
+        }
+        Input::TakenBack => {
+            if let Some(queue) = watch.open().filter(|_| watch.armed && watch.taking_back) {
+                watch.armed = false;
+                watch.taking_back = false;
+                exchange.back_done(&done(queue, ForwardResult::Cancelled, 0), now);
+            }
+        }
         Input::FrontClosed(reset) => exchange.front_closed(&closed(FRONT, reason(reset)), now),
         Input::BackClosed(reset) => {
             let busy = watch.waiting || watch.down;
             if let Some(queue) = watch.open().filter(|_| !busy) {
+                watch.armed = false;
                 exchange.back_closed(&closed(queue, reason(reset)), now);
             }
         }
         Input::Refused(true) if watch.refusable => {
             watch.refusable = false;
             watch.up = None;
+            watch.armed = false;
             exchange.refused(Tag::IntoBack, now);
         }
         Input::Refused(false) => exchange.refused(Tag::IntoFront, now),

@@ -3,6 +3,7 @@
 
 mod any;
 mod bodies;
+mod passing;
 mod tunnels;
 
 use std::sync::{Arc, LazyLock};
@@ -127,6 +128,7 @@ fn done(id: u32, result: ForwardResult, taken: u64) -> Done {
         result,
         error: 0,
         taken,
+        status: None,
     }
 }
 
@@ -186,6 +188,7 @@ fn word(action: &Action) -> String {
             let port = backend.rsplit(':').next().unwrap_or_default();
             format!("connect({port}{})", if *fresh { ",fresh" } else { "" })
         }
+        Action::TakeBack { queue } => format!("take-back({queue})"),
         Action::Release { queue, .. } => format!("release({queue})"),
         Action::Finished { keep } => format!("finished({keep})"),
     }

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What a `route` says about the response: that it may be passed on without being shown.
+
+use crate::attr::{Put, Table, Value};
+use crate::error::DecodeError;
+use crate::gen::queue;
+
+/// The next head of the target may go to the source, if it is a final response of which there
+/// is no doubt; see `docs/netlink.md`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relay {
+    /// Field lines behind those of the response, each with its CRLF. At most
+    /// [`RELAY_MAX`](crate::gen::RELAY_MAX) bytes.
+    pub lines: Vec<u8>,
+    /// The request is HEAD.
+    pub of_head: bool,
+    /// Milliseconds that the response's body may stand still; without it, for ever.
+    pub idle_ms: Option<u32>,
+}
+
+impl Relay {
+    pub(crate) fn put(&self, put: Put<'_>) {
+        put(queue::RELAY, Value::Bytes(&self.lines));
+        if self.of_head {
+            put(queue::RELAY_HEAD, Value::Flag);
+        }
+        if let Some(ms) = self.idle_ms {
+            put(queue::RELAY_IDLE_MS, Value::U32(ms));
+        }
+    }
+
+    pub(crate) fn find(table: &Table<'_>) -> Result<Option<Self>, DecodeError> {
+        let Some(lines) = table.bytes(queue::RELAY) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            lines: lines.to_vec(),
+            of_head: table.flag(queue::RELAY_HEAD),
+            idle_ms: table.u32(queue::RELAY_IDLE_MS)?,
+        }))
+    }
+}
