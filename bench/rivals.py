@@ -173,6 +173,7 @@ def nginx_unbuffered():
 
 UNDERPASS = f"""
 engine = "ENGINE"
+access-log = false
 [[listener]]
 address = "{LISTEN}"
 [pool.back]

