@@ -2,42 +2,82 @@
 //! The access log: one line an exchange, on standard output.
 //!
 //! Lines are written by a thread of their own, so that a reader who does not read cannot
-//! stop the router. What does not fit the queue is dropped and counted.
+//! stop the router; they are handed to it at each wake-up of the router, not one by one. What
+//! does not fit the queue is dropped and counted.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
 use crate::exchange::Record;
 
-/// Lines that may wait for the reader.
-const WAITING_MAX: usize = 10_000;
+/// Batches of lines that may wait for the reader.
+const WAITING_MAX: usize = 256;
+/// Bytes after which a batch is handed over, whatever follows.
+const BATCH: usize = 16 << 10;
 
 /// Where lines are handed in. Dropping it waits until they are written.
 #[derive(Debug)]
 pub struct AccessLog {
-    lines: Option<SyncSender<String>>,
-    writer: Option<JoinHandle<()>>,
+    out: Option<Out>,
+    /// Lines that the writer has not got yet, and their number.
+    batch: String,
+    lines: u64,
     dropped: u64,
+}
+
+#[derive(Debug)]
+struct Out {
+    batches: SyncSender<String>,
+    writer: JoinHandle<()>,
 }
 
 impl AccessLog {
     /// A log that is written to `out`.
     pub fn new(out: impl Write + Send + 'static) -> Self {
-        let (lines, waiting) = sync_channel(WAITING_MAX);
+        let (batches, waiting) = sync_channel(WAITING_MAX);
+        let writer = std::thread::spawn(move || write_all(out, &waiting));
         Self {
-            lines: Some(lines),
-            writer: Some(std::thread::spawn(move || write_all(out, &waiting))),
+            out: Some(Out { batches, writer }),
+            batch: String::new(),
+            lines: 0,
             dropped: 0,
         }
     }
 
-    /// Hands a line in.
+    /// No log.
+    pub fn off() -> Self {
+        Self {
+            out: None,
+            batch: String::new(),
+            lines: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Adds a line.
     pub fn write(&mut self, record: &Record) {
-        let Some(lines) = &self.lines else {
+        if self.out.is_none() {
+            return;
+        }
+        // A `String` takes everything.
+        let _always = writeln!(self.batch, "{record}");
+        self.lines += 1;
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    /// Hands over what was added.
+    pub fn flush(&mut self) {
+        let Some(out) = self.out.as_ref().filter(|_| self.lines > 0) else {
             return;
         };
-        match lines.try_send(record.to_string()) {
+        let capacity = self.batch.capacity().min(BATCH);
+        let batch = std::mem::replace(&mut self.batch, String::with_capacity(capacity));
+        let lines = std::mem::take(&mut self.lines);
+        match out.batches.try_send(batch) {
             Ok(()) => {
                 if self.dropped > 0 {
                     eprintln!(
@@ -47,25 +87,27 @@ impl AccessLog {
                     self.dropped = 0;
                 }
             }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += 1,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += lines,
         }
     }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.lines = None;
-        if let Some(writer) = self.writer.take() {
-            if writer.join().is_err() {
-                eprintln!("underpass: access log: the writer has panicked");
-            }
+        self.flush();
+        let Some(Out { batches, writer }) = self.out.take() else {
+            return;
+        };
+        drop(batches);
+        if writer.join().is_err() {
+            eprintln!("underpass: access log: the writer has panicked");
         }
     }
 }
 
-fn write_all(mut out: impl Write, lines: &Receiver<String>) {
-    for line in lines {
-        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+fn write_all(mut out: impl Write, batches: &Receiver<String>) {
+    for batch in batches {
+        if let Err(error) = out.write_all(batch.as_bytes()).and_then(|()| out.flush()) {
             eprintln!("underpass: access log: cannot be written, and ends here: {error}");
             return;
         }

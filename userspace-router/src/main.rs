@@ -123,7 +123,10 @@ async fn serve(engine: impl Engine, config: Config) -> Result<(), String> {
     let addresses: Vec<_> = sockets.iter().map(address).collect();
     let policy = Arc::new(Table::new(config.routes, &config.pools));
     let _checks = Checks::of(&policy);
-    let log = AccessLog::new(std::io::stdout());
+    let log = match config.access_log {
+        true => AccessLog::new(std::io::stdout()),
+        false => AccessLog::off(),
+    };
     let mut router = Router::new(engine, policy, config.limits, log);
     let failed = |error: underpass::engine::EngineError| error.to_string();
     router.listen(sockets).await.map_err(failed)?;

@@ -7,7 +7,8 @@
 //! connections and waiters nothing is kept.
 //! It must not do I/O: whoever gets an answer from here also connects and closes.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use foldhash::{HashMap, HashMapExt as _};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

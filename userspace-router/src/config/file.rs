@@ -19,6 +19,7 @@ use super::{Config, EngineKind};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     engine: Spanned<String>,
+    access_log: Option<bool>,
     #[serde(default)]
     listener: Vec<Spanned<ListenerTable>>,
     #[serde(default)]
@@ -58,6 +59,7 @@ pub fn check(text: &str) -> Result<Config, Fault> {
     }
     Ok(Config {
         engine,
+        access_log: file.access_log.unwrap_or(true),
         listeners,
         pools,
         routes,

@@ -43,6 +43,8 @@ pub enum EngineKind {
 pub struct Config {
     /// Who moves the bodies.
     pub engine: EngineKind,
+    /// Each exchange is written down, on standard output.
+    pub access_log: bool,
     /// Addresses to listen on.
     pub listeners: Vec<Listener>,
     /// Pools that routes name by index.

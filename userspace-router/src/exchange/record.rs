@@ -113,7 +113,10 @@ struct Ms(Option<Duration>);
 impl fmt::Display for Ms {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.0 {
-            Some(time) => write!(f, "{:.1}", time.as_secs_f64() * 1e3),
+            Some(time) => {
+                let tenths = (time.as_micros() + 50) / 100;
+                write!(f, "{}.{}", tenths / 10, tenths % 10)
+            }
             None => f.write_str("-"),
         }
     }

@@ -5,7 +5,7 @@
 //! Invariant: a plan names at least one back-end: if none of a pool is well, all are asked as
 //! if they were. Locks are held for a few steps in memory only.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

@@ -17,11 +17,12 @@ mod late_tests;
 mod tests;
 mod token;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::{HashMap, HashMapExt as _};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use underpass_proto::{Command, Event, Side};
 
@@ -156,6 +157,7 @@ impl<E: Engine> Router<E> {
             while let Some(front) = self.due.pop() {
                 self.act(front, now);
             }
+            self.log.flush();
             if self
                 .stop_by
                 .is_some_and(|by| by <= now || self.fronts.is_empty())
@@ -181,10 +183,13 @@ impl<E: Engine> Router<E> {
                 continue;
             };
             front.timer = None;
-            if front.exchange.is_some() {
-                self.with_exchange(id, now, |exchange| exchange.timeout(now));
-            } else {
+            let idle = front.exchange.is_none() && front.idle_until.is_some_and(|at| at <= now);
+            if idle {
                 self.close_front(id);
+            } else {
+                // Looks at its deadline, which may have been put off.
+                self.with_exchange(id, now, |exchange| exchange.timeout(now));
+                self.set_timer(id);
             }
         }
         for queue in self.pool.aged(now) {
@@ -368,6 +373,8 @@ impl<E: Engine> Router<E> {
         }
     }
 
+    /// Wakes the router in time for what the front waits for, or earlier: deadlines are put
+    /// off all the time, and seldom met.
     fn set_timer(&mut self, id: u32) {
         let Some(front) = self.fronts.get_mut(&id) else {
             return;
@@ -376,15 +383,13 @@ impl<E: Engine> Router<E> {
             Some(exchange) => exchange.deadline(),
             None => front.idle_until,
         };
-        if front.timer == wanted {
+        let Some(wanted) = wanted.filter(|&at| front.timer.is_none_or(|set| at < set)) else {
             return;
-        }
-        if let Some(old) = std::mem::replace(&mut front.timer, wanted) {
+        };
+        if let Some(old) = front.timer.replace(wanted) {
             self.timers.remove(&(old, id));
         }
-        if let Some(at) = wanted {
-            self.timers.insert((at, id));
-        }
+        self.timers.insert((wanted, id));
     }
 
     /// A command whose refusal means nothing.

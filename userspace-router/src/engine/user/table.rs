@@ -8,7 +8,7 @@
 //! Invariants: a queue has one writer; events of a queue come in the order head, relayed, done,
 //! closed.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt as _};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
