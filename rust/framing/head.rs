@@ -91,16 +91,22 @@ impl HeadScan {
 
     /// Looks at the next bytes. Those after the end are not counted as seen.
     pub fn feed(&mut self, bytes: &[u8]) -> Scan {
-        for &byte in bytes {
-            if self.verdict != Scan::NeedMore {
-                break;
+        let room = self.limit.saturating_sub(self.seen) as usize;
+        let within = bytes.get(..room).unwrap_or(bytes);
+        let mut rest = within;
+        while self.verdict == Scan::NeedMore && !rest.is_empty() {
+            // Within a line, only its end is of interest.
+            let skip = match self.at {
+                At::Text => to_line_feed(rest),
+                _ => 0,
+            };
+            self.seen = self.seen.saturating_add(skip as u32);
+            rest = rest.get(skip..).unwrap_or(&[]);
+            if let Some((&byte, more)) = rest.split_first() {
+                self.seen = self.seen.saturating_add(1);
+                self.step(byte);
+                rest = more;
             }
-            if self.seen >= self.limit {
-                self.verdict = Scan::OverLimit { len: self.limit };
-                break;
-            }
-            self.seen = self.seen.saturating_add(1);
-            self.step(byte);
         }
         if self.verdict == Scan::NeedMore && self.seen >= self.limit {
             self.verdict = Scan::OverLimit { len: self.limit };
@@ -130,6 +136,25 @@ impl HeadScan {
     }
 }
 
+/// How many bytes come before the first LF, eight at a time.
+fn to_line_feed(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let mut at = 0usize;
+    for eight in bytes.chunks_exact(8) {
+        let word = eight.try_into().map_or(0, u64::from_ne_bytes);
+        let other = word ^ u64::from_ne_bytes([b'\n'; 8]);
+        // Not zero if a byte of `other` is.
+        if other.wrapping_sub(ONES) & !other & TOPS != 0 {
+            break;
+        }
+        at = at.saturating_add(8);
+    }
+    let rest = bytes.get(at..).unwrap_or(&[]);
+    let found = rest.iter().position(|&byte| byte == b'\n');
+    at.saturating_add(found.unwrap_or(rest.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +171,19 @@ mod tests {
         let mut more = head.to_vec();
         more.extend_from_slice(b"body\r\n\r\n");
         assert_eq!(whole(&more, 100), Scan::Done { len });
+    }
+
+    #[test]
+    fn line_feeds_are_found_at_every_place() {
+        for length in 0..40 {
+            let mut line = [0x8a; 40];
+            let line = &mut line[..length];
+            assert_eq!(to_line_feed(line), length);
+            for at in (0..length).rev() {
+                line[at] = b'\n';
+                assert_eq!(to_line_feed(line), at);
+            }
+        }
     }
 
     #[test]

@@ -220,6 +220,14 @@ impl Receiver {
         }
     }
 
+    /// Bytes of the head that waits.
+    pub const fn head_len(&self) -> u32 {
+        match self.state {
+            State::Ready { len, .. } => len,
+            _ => 0,
+        }
+    }
+
     /// Looks at the next bytes of a head. True once a head is ready.
     pub fn scan(&mut self, bytes: &[u8]) -> bool {
         let State::Collecting(scan) = &mut self.state else {

@@ -10,10 +10,13 @@ use super::relay::arming;
 use super::send::{check_quiet, send_to};
 use super::{engine, refuse, required};
 use crate::framing::{Framing, Refusal as Rule, Side, State};
-use crate::queue::{cancel, Move, Queue};
+use crate::queue::{cancel, Move, Onward, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
 use kernel::prelude::*;
 use kernel::sync::Arc;
+
+/// Bytes that a command moves itself; the next command waits for it.
+const INLINE_BUDGET: u64 = 64 << 10;
 
 /// The rule that a command broke, in words.
 fn broke(q: &Queue, given: u32, rule: Rule) -> Refusal {
@@ -85,24 +88,33 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
         .rx
         .check(generation, framing, target.is_none())
         .map_err(|rule| broke(&q, generation, rule))?;
-    let moves = !matches!(framing, Framing::None | Framing::Length(0));
     // All memory first, so that nothing fails once something changed.
-    let moving = if moves {
-        Some(Move::new(
+    let small = match &target {
+        // Else it would count against what may wait there.
+        Some(to) if body.leaves == framing && to.out.lock().unsent() == 0 => {
+            q.small_body(&inner, framing).map(|bytes| (to, bytes))
+        }
+        _ => None,
+    };
+    let onward = match (framing, small) {
+        (Framing::None | Framing::Length(0), _) => Onward::Nothing,
+        (_, Some((to, bytes))) => Onward::WithHead(to.clone(), bytes),
+        _ => Onward::Moves(Move::new(
             target.clone(),
             framing,
             body.leaves,
             body.trailers,
             body.idle_ms,
-        )?)
-    } else {
-        None
+        )?),
     };
     if let Some(target) = &target {
+        // The head and the body's beginning leave together, if that is there already.
+        let more = onward.moves() && q.follows(framing, inner.rx.head_len());
+        let with_head = onward.with_head();
         // A target that is being closed is refused by its output, which wants a FIN or broke.
-        send_to(target, queue::TO, data, |out| {
-            out.sent = 0;
-            if moves {
+        send_to(target, queue::TO, &[data, with_head], more, |out| {
+            out.sent = with_head.len() as u64;
+            if onward.moves() {
                 out.writer = Some(q.clone());
             }
             if let Some(armed) = armed {
@@ -111,13 +123,15 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
         })?;
     }
     // It was checked, and so cannot fail.
-    q.begin(&mut inner, generation, framing, moving)
+    q.begin(&mut inner, generation, framing, onward)
         .map_err(|rule| broke(&q, generation, rule))?;
     if q.side == Side::Back {
         // A head came up before what was allowed of the next one: that was meant for it.
         let _ = q.out.lock().disarm();
     }
-    Queue::kick(q.as_arc_borrow());
+    drop(inner);
+    // Here, and not by the work item: what is there leaves without another wake-up.
+    q.advance(INLINE_BUDGET);
     Ok(())
 }
 

@@ -8,18 +8,20 @@ use super::gen::{cmd, queue, SEND_LIMIT, SEND_POLICY};
 use super::queue::{check_open, own};
 use super::{engine, refuse};
 use crate::framing::State;
-use crate::queue::{Inner, Output, Queue};
+use crate::queue::{Flush, Inner, Output, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
 use crate::sys::hook::Endpoint;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// Adds `data` to what `q` sends, if that is allowed now; `then` runs under its lock. Whatever
-/// was allowed of the next head that comes there (`relay`), was about what was sent before.
+/// Sends `data` to the peer of `q`, if that is allowed now; `then` runs under its lock. What
+/// the peer does not take yet waits. `more`: bytes of a body follow at once. Whatever was
+/// allowed of the next head that comes there (`relay`), was about what was sent before.
 pub fn send_to<R>(
     q: &Arc<Queue>,
     attr: u16,
-    data: &[u8],
+    data: &[&[u8]],
+    more: bool,
     then: impl FnOnce(&mut Output) -> R,
 ) -> Result<R, Refusal> {
     let id = q.id;
@@ -39,7 +41,10 @@ pub fn send_to<R>(
             "queue {id} can send nothing more (error {errno})"
         ));
     }
-    if !out.has_room(data.len()) {
+    let bytes = data
+        .iter()
+        .fold(0usize, |sum, d| sum.saturating_add(d.len()));
+    if !out.has_room(bytes) {
         let unsent = out.unsent();
         return Err(refuse!(
             ENOBUFS,
@@ -47,12 +52,18 @@ pub fn send_to<R>(
             "{unsent} of {SEND_LIMIT} bytes wait in queue {id}"
         ));
     }
-    out.reserve(data.len())?;
-    out.push(data)?;
+    out.reserve(bytes)?;
+    for part in data {
+        // Room was reserved.
+        out.push(part)?;
+    }
     let _ = out.disarm();
     let result = then(&mut out);
+    let flushed = out.flush_before(q.sock(), more);
     drop(out);
-    Queue::kick(q.as_arc_borrow());
+    if matches!(flushed, Flush::Starved | Flush::Broken(_)) {
+        Queue::kick(q.as_arc_borrow());
+    }
     Ok(result)
 }
 
@@ -91,6 +102,6 @@ impl Do for Send {
         if request.flag(queue::IF_QUIET) {
             check_quiet(&q, &mut inner, queue::ID)?;
         }
-        send_to(&q, queue::ID, data, |_| ())
+        send_to(&q, queue::ID, &[data], false, |_| ())
     }
 }

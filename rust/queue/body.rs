@@ -37,6 +37,8 @@ pub struct Move {
     pub idle_ms: Option<u32>,
     /// Taken from this queue and not yet given to the target.
     pub pages: Pages,
+    /// Bytes at the front of the receive queue that were taken.
+    ahead: u32,
     kept: Kept,
     ended: bool,
 }
@@ -106,6 +108,7 @@ impl Move {
             leaves,
             idle_ms,
             pages: Pages::new()?,
+            ahead: 0,
             kept,
             ended: false,
         })
@@ -135,7 +138,7 @@ impl Move {
             kept: &mut self.kept,
         };
         let pages = self.target.is_some().then_some(&mut self.pages);
-        let taken = sock.take(&mut tracked, pages, max);
+        let taken = sock.take(&mut self.ahead, &mut tracked, pages, max);
         if codes {
             let size = self.pages.bytes();
             let last = size > 0 && rx.is_whole() && self.kept.len == 0;
@@ -144,6 +147,23 @@ impl Move {
             self.ended |= last;
         }
         taken
+    }
+
+    /// The first `n` bytes of the receive queue are not of the body, and of no more use. Called
+    /// before anything was taken.
+    pub fn pass(&mut self, n: u32) {
+        self.ahead = n;
+    }
+
+    /// Bytes of `readable` that were not taken.
+    pub(super) fn untaken(&self, readable: u32) -> u32 {
+        readable.saturating_sub(self.ahead)
+    }
+
+    /// What was taken leaves the receive queue of `sock`, which whoever looks at it otherwise
+    /// relies on.
+    pub(super) fn settle(&mut self, sock: &Sock) {
+        sock.settle(&mut self.ahead);
     }
 
     /// The body ended as it should: puts into the empty `pages` what tells that, if there is

@@ -56,7 +56,8 @@ pub fn end(this: &Arc<Queue>, how: How) {
         How::Close | How::Abort => (None, FLUSH_MS),
     };
     // A body that was on its way from here: its target must not take it for whole.
-    if let Some(moving) = inner.moving.take() {
+    if let Some(mut moving) = inner.moving.take() {
+        moving.settle(this.sock());
         if let Some(target) = moving.target {
             {
                 let mut out = target.out.lock();

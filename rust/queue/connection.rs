@@ -9,6 +9,7 @@
 
 use super::body::Move;
 use super::output::Output;
+use super::pump::BUDGET;
 use super::{Engine, Router};
 use crate::framing::{Ending, Receiver, Side};
 use crate::sys::clock;
@@ -266,7 +267,7 @@ impl WorkItem for Queue {
             this.writable();
         }
         if this.read_wake.xchg(0, Full) != 0 {
-            this.advance();
+            this.advance(BUDGET);
         }
     }
 }

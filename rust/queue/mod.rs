@@ -9,9 +9,10 @@
 //!    because nobody takes an `inner` while holding an `out`. A response that is passed on
 //!    holds the `inner` of its queue, takes the arming under `out` of the same, lets go of
 //!    that, and takes the client's `out`.
-//! 3. `Engine::tables`, then `Router::state`; and `Engine::graves`, alone. Under these nothing
+//! 3. `Router::outbox`, alone, for which a socket is peeked at.
+//! 4. `Engine::tables`, then `Router::state`; and `Engine::graves`, alone. Under these nothing
 //!    but memory is waited for.
-//! 4. a socket lock, within one function of `sys::sock`, never two. Nothing is locked inside.
+//! 5. a socket lock, within one function of `sys::sock`, never two. Nothing is locked inside.
 //!
 //! Callbacks (`hook::Endpoint::wake`) take none of these: they set a flag and enqueue the
 //! work item of their queue, which does everything in process context.
@@ -24,12 +25,14 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod body;
 mod close;
 mod connection;
 mod engine;
 mod events;
 mod listener;
+mod outbox;
 mod output;
 mod pump;
 mod relay;
@@ -37,12 +40,13 @@ mod router;
 mod stats;
 mod transfer;
 
+pub use self::answer::Onward;
 pub use self::body::Move;
 pub use self::close::{cancel, end as close, How};
 pub use self::connection::{Done, Inner, Life, Queue};
 pub use self::engine::{Engine, ENGINE};
 pub use self::listener::Listener;
-pub use self::output::Output;
+pub use self::output::{Flush, Output};
 pub use self::relay::Arming;
 pub use self::router::{Router, Terms};
 pub use self::stats::Stats;

@@ -119,12 +119,17 @@ impl Output {
 
     /// Sends what fits.
     pub fn flush(&mut self, sock: &Sock) -> Flush {
+        self.flush_before(sock, false)
+    }
+
+    /// Sends what fits. `more`: bytes of a body follow at once, in the same packets.
+    pub fn flush_before(&mut self, sock: &Sock, more: bool) -> Flush {
         if let Some(errno) = self.broken {
             return Flush::Broken(errno);
         }
         let mut tried = false;
         while let Some(rest) = self.data.get(self.gone..).filter(|r| !r.is_empty()) {
-            match sock.send(rest) {
+            match sock.send(rest, more) {
                 Ok(n) => self.gone = self.gone.saturating_add(n),
                 // Room may have come between the refusal and the wish to be told of it.
                 Err(SendError::Blocked) if sock.want_write() => {

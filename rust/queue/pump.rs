@@ -15,7 +15,7 @@ use crate::sys::sock::Readable;
 use kernel::sync::Arc;
 
 /// Bytes that one run moves before it lets other queues run.
-const BUDGET: u64 = 1 << 20;
+pub(super) const BUDGET: u64 = 1 << 20;
 /// How soon to try again when memory is short, in milliseconds.
 pub(super) const RETRY_MS: u64 = 50;
 
@@ -50,12 +50,13 @@ impl Queue {
         }
         // A draining queue may close once all is out.
         if self.inner.lock().life != Life::Open {
-            self.advance();
+            self.advance(BUDGET);
         }
     }
 
-    /// Goes on with whatever is to be done.
-    pub(super) fn advance(self: &Arc<Self>) {
+    /// Goes on with whatever is to be done, until `budget` bytes of a body were moved. Process
+    /// context; the caller holds no lock.
+    pub fn advance(self: &Arc<Self>, mut budget: u64) {
         let mut inner = self.inner.lock();
         match inner.life {
             Life::Gone => return,
@@ -67,7 +68,6 @@ impl Queue {
             return close::end_orphan(self);
         }
         self.flush_own();
-        let mut budget = BUDGET;
         loop {
             let step = match inner.rx.state() {
                 State::Collecting(_) => self.collect(&mut inner),
@@ -94,6 +94,9 @@ impl Queue {
             // A client that left before its first head: nobody knows of it.
             drop(inner);
             return close::end(self, close::How::Close);
+        }
+        if let Some(moving) = &mut inner.moving {
+            moving.settle(self.sock());
         }
         self.deliver(&mut inner);
     }

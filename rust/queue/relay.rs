@@ -11,12 +11,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::answer::Onward;
 use super::body::Move;
 use super::connection::{Done, Queue, Relayed};
 use super::output::Flush;
 use super::pump::RETRY_MS;
 use super::Inner;
-use crate::framing::{self, Ending, Framing, Refusal, Side, State, CRLF, RELAYED_MAX};
+use crate::framing::{self, Ending, Framing, Side, State, CRLF, RELAYED_MAX};
 use crate::sys::hook::Endpoint;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -58,22 +59,30 @@ impl Queue {
         else {
             return None;
         };
-        let head = self.copied(len as usize)?;
+        if len > RELAYED_MAX as u32 {
+            return None;
+        }
+        let head = self.sock().copied(0, len)?;
         let response = framing::relay(&head, arming.of_head)?;
         let (to, framing) = (&arming.to, response.framing);
         let generation = inner.rx.generation();
         inner.rx.check(generation, framing, false).ok()?;
-        let moving = if framing == Framing::None {
-            None
+        let onward = if framing == Framing::None {
+            Onward::Nothing
+        } else if let Some(bytes) = self.small_body(inner, framing) {
+            Onward::WithHead(to.clone(), bytes)
         } else {
             let target = Some(to.clone());
-            Some(Move::new(target, framing, framing, &[], arming.idle_ms).ok()?)
+            Onward::Moves(Move::new(target, framing, framing, &[], arming.idle_ms).ok()?)
         };
+        let body = onward.with_head();
         let lines = arming.lines.as_slice();
         let size = response
             .size()
             .saturating_add(lines.len())
-            .saturating_add(CRLF.len());
+            .saturating_add(CRLF.len())
+            .saturating_add(body.len());
+        let more = onward.moves() && self.follows(framing, len);
         let mut out = to.out.lock();
         if out.writer.is_some() || out.broken().is_some() || !out.has_room(size) {
             return None;
@@ -85,71 +94,34 @@ impl Queue {
         });
         let _ = out.push(lines);
         let _ = out.push(CRLF);
-        out.sent = 0;
-        if moving.is_some() {
+        let _ = out.push(body);
+        out.sent = body.len() as u64;
+        if onward.moves() {
             out.writer = Some(self.clone());
-        } else if out.flush(to.sock()) == Flush::Starved {
-            // Where a body follows, its move flushes.
+        }
+        if out.flush_before(to.sock(), more) == Flush::Starved {
             to.wake_in(RETRY_MS);
         }
         drop(out);
         // It was checked.
-        let moves = self.begin(inner, generation, framing, moving).ok()?;
+        self.begin(inner, generation, framing, onward).ok()?;
         self.router.stats.relayed.add(1);
-        if moves {
+        let status = response.status;
+        if inner.moving.is_some() {
             inner.relayed = Some(Relayed {
-                status: response.status,
+                status,
                 told: false,
             });
-        } else {
-            inner.last = Some(Ending::Complete);
-            inner.pending.done = Some(Done {
-                to: to.id,
-                ending: Ending::Complete,
-                taken: 0,
-                generation,
-                status: Some(response.status),
-            });
+            return Some(());
         }
-        Some(())
-    }
-
-    /// The first `len` unread bytes, if they are not too many for a head that is passed on.
-    fn copied(&self, len: usize) -> Option<KVec<u8>> {
-        if len > RELAYED_MAX {
-            return None;
-        }
-        let mut head = KVec::with_capacity(len, GFP_KERNEL).ok()?;
-        self.sock().peek(0, |piece| {
-            let left = len.saturating_sub(head.len());
-            let piece = piece.get(..left).unwrap_or(piece);
-            head.extend_from_slice(piece, GFP_KERNEL).is_ok() && head.len() < len
+        inner.last = Some(Ending::Complete);
+        inner.pending.done = Some(Done {
+            to: to.id,
+            ending: Ending::Complete,
+            taken: inner.pending.done.map_or(0, |done| done.taken),
+            generation,
+            status: Some(status),
         });
-        (head.len() == len).then_some(head)
-    }
-
-    /// Answers the head of this queue, or its parked body: drops the one and begins to move the
-    /// other. True if a body moves. Fails only where `Receiver::check` does, before anything.
-    pub fn begin(
-        &self,
-        inner: &mut Inner,
-        generation: u32,
-        framing: Framing,
-        moving: Option<Move>,
-    ) -> Result<bool, Refusal> {
-        let discard = moving.as_ref().is_none_or(|m| m.target.is_none());
-        let answer = inner.rx.answer(generation, framing, discard)?;
-        if self.sock().discard(answer.drop_head.into()) != u64::from(answer.drop_head) {
-            // Urgent data stands within the head: what follows cannot be told apart.
-            self.sock().abort();
-        }
-        self.settle_credit(inner);
-        if answer.moving {
-            self.router.stats.forwards.add(1);
-            inner.moving = moving;
-            inner.last = None;
-            self.touch();
-        }
-        Ok(answer.moving)
+        Some(())
     }
 }

@@ -6,12 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+use super::outbox::Outbox;
 use super::{Queue, Stats};
 use crate::sys::{clock, netns::NetId};
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::workqueue::{impl_has_work, new_work, Work};
 
 /// Default number of unanswered heads.
 const CREDIT: u32 = 1024;
@@ -71,6 +73,14 @@ pub struct Router {
     pub listeners: Atomic<u32>,
     #[pin]
     state: Mutex<State>,
+    #[pin]
+    pub(super) outbox: Mutex<Outbox>,
+    #[pin]
+    work: Work<Router>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Router { self.work }
 }
 
 impl Router {
@@ -104,6 +114,8 @@ impl Router {
                 queues: Atomic::new(0),
                 listeners: Atomic::new(0),
                 state <- new_mutex!(state, "underpass_router"),
+                outbox <- new_mutex!(Outbox::new(), "underpass_outbox"),
+                work <- new_work!("underpass_router"),
             }),
             GFP_KERNEL,
         )
@@ -121,6 +133,7 @@ impl Router {
 
     /// The owner's socket is gone, or says so.
     pub fn lose_owner(&self, grace: Option<u32>) {
+        self.drop_events();
         let mut state = self.state.lock();
         state.gone_at = Some(clock::now_ms());
         state.orphans = 0;
@@ -132,6 +145,7 @@ impl Router {
 
     /// Socket `port` is the owner from now on. The caller offers everything again.
     pub fn new_owner(&self, port: u32, terms: Terms) {
+        self.drop_events();
         let mut state = self.state.lock();
         state.gone_at = None;
         state.owner = state.owner.wrapping_add(1);
@@ -205,9 +219,11 @@ impl Router {
         self.overflowed.store(1, Relaxed);
     }
 
-    /// The router sent a message, so it may have read some.
+    /// The router sent a message: what happened before goes up before its answer. It may have
+    /// read some, too.
     pub fn heard(&self) {
-        if self.overflowed.load(Relaxed) == 0 {
+        let sent = self.send_events();
+        if self.overflowed.load(Relaxed) == 0 || sent.is_err() {
             return;
         }
         self.overflowed.store(0, Relaxed);

@@ -78,8 +78,9 @@ impl Queue {
         if self.refuse_urgent(readable) {
             return Step::Wait;
         }
+        let untaken = |m: &Move| m.untaken(readable.bytes) > 0;
         // Urgent data may keep bytes back also after the connection is gone.
-        if readable.bytes > 0 && !readable.urgent {
+        if inner.moving.as_ref().is_some_and(untaken) && !readable.urgent {
             return Step::Again;
         }
         if readable.fin && !readable.urgent {
@@ -248,9 +249,10 @@ impl Queue {
 
     /// A move ended: tells the target what that means, and notes what the router has to hear.
     pub(super) fn finish(&self, inner: &mut Inner, ending: Ending) {
-        let Some(moving) = inner.moving.take() else {
+        let Some(mut moving) = inner.moving.take() else {
             return;
         };
+        moving.settle(self.sock());
         if let Some(target) = &moving.target {
             let mut out = target.out.lock();
             out.writer = None;

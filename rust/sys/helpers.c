@@ -16,7 +16,7 @@
 #include "helpers.h"
 
 static_assert(UP_MSG_SEND == (MSG_DONTWAIT | MSG_NOSIGNAL));
-static_assert(UP_MSG_SPLICE_PAGES == MSG_SPLICE_PAGES);
+static_assert(UP_MSG_MORE == MSG_MORE);
 static_assert(UP_SOCK_STREAM == SOCK_STREAM);
 static_assert(UP_TCP_ESTABLISHED == TCP_ESTABLISHED);
 static_assert(UP_TCP_FIN_WAIT1 == TCP_FIN_WAIT1);
@@ -173,6 +173,11 @@ __u32 up_skb_len(const struct sk_buff *skb)
 	return skb->len;
 }
 
+void up_skb_get(struct sk_buff *skb)
+{
+	skb_get(skb);
+}
+
 __u32 up_skb_headlen(const struct sk_buff *skb)
 {
 	return skb_headlen(skb);
@@ -239,7 +244,7 @@ void up_module_put(void)
 
 struct workqueue_struct *up_alloc_workqueue(void)
 {
-	return alloc_workqueue("underpass", WQ_PERCPU | WQ_HIGHPRI, 0);
+	return alloc_workqueue("underpass", WQ_PERCPU, 0);
 }
 
 struct sk_buff *up_genlmsg_new(size_t payload)

@@ -2,13 +2,15 @@
 /*
  * What Rust cannot reach by itself: inline functions, fields of structures that
  * bindgen must not lay out (struct sock and its kin), and values of macros.
- * No logic lives here; bindgen reads only these declarations.
+ * No logic lives in helpers.c; what works on a stream's queues is in stream.c.
+ * bindgen reads only these declarations.
  */
 #ifndef UNDERPASS_HELPERS_H
 #define UNDERPASS_HELPERS_H
 
 #include <linux/types.h>
 
+struct bio_vec;
 struct genl_info;
 struct net;
 struct page;
@@ -19,7 +21,7 @@ struct workqueue_struct;
 
 /* Values of the kernel's own, checked in helpers.c. */
 #define UP_MSG_SEND 0x4040	/* MSG_DONTWAIT | MSG_NOSIGNAL */
-#define UP_MSG_SPLICE_PAGES 0x8000000
+#define UP_MSG_MORE 0x8000
 #define UP_SOCK_STREAM 1
 #define UP_TCP_ESTABLISHED 1
 #define UP_TCP_FIN_WAIT1 4
@@ -69,6 +71,8 @@ void *up_sk_user_data(struct sock *sk);
 void up_sk_set_user_data(struct sock *sk, void *user);
 __u32 up_sk_err(struct sock *sk);
 bool up_sk_want_write(struct sock *sk);
+int up_send_pages(struct socket *sock, const struct bio_vec *ranges, __u32 count,
+		  size_t bytes);
 int up_sk_abort(struct sock *sk, int err);
 void up_sk_set_nodelay(struct sock *sk);
 
@@ -76,9 +80,12 @@ void up_rx_status(struct sock *sk, struct up_rx *rx);
 struct sk_buff *up_rx_first(struct sock *sk);
 struct sk_buff *up_rx_next(struct sock *sk, struct sk_buff *skb);
 int up_rx_read(struct sock *sk, void *arg, size_t max, up_actor actor);
+int up_rx_take(struct sock *sk, __u32 *ahead, void *arg, size_t max, up_actor actor);
+void up_rx_done(struct sock *sk, __u32 *ahead);
 __s32 up_rx_offset(struct sock *sk, struct sk_buff *skb, __u32 ahead);
 
 __u32 up_skb_len(const struct sk_buff *skb);
+void up_skb_get(struct sk_buff *skb);
 __u32 up_skb_headlen(const struct sk_buff *skb);
 __u32 up_skb_nr_frags(const struct sk_buff *skb);
 struct page *up_skb_frag(const struct sk_buff *skb, __u32 i, __u32 *off, __u32 *len);

@@ -97,7 +97,7 @@ impl Writer {
             core::ptr::write_bytes(payload, 0, len as usize);
             core::slice::from_raw_parts_mut(payload, len as usize)
         };
-        if sock.copy_front(to) == len as usize {
+        if sock.copy_from(0, to) == len as usize {
             Ok(())
         } else {
             Err(EAGAIN)
@@ -125,11 +125,6 @@ impl Message {
         }
     }
 
-    /// An event, with room for `size` bytes of attributes.
-    pub fn event(cmd: u8, size: usize) -> Result<Self> {
-        Self::new(size, 0, 0, cmd)
-    }
-
     /// A reply to `request`.
     pub fn reply(request: &Request<'_>, cmd: u8, size: usize) -> Result<Self> {
         Self::new(size, request.portid(), request.seq(), cmd)
@@ -141,24 +136,13 @@ impl Message {
     }
 
     /// Answers `request` with this.
-    pub fn answer(self, request: &Request<'_>) -> Result {
-        self.unicast(request.raw_net(), request.portid())
-    }
-
-    /// Sends it to socket `portid` in the namespace of `near`, without waiting: EAGAIN if the
-    /// reader's buffer is full (it sees ENOBUFS), ECONNREFUSED if it is gone.
-    pub fn send(self, near: &Sock, portid: u32) -> Result {
-        let net = near.raw_net();
-        self.unicast(net, portid)
-    }
-
-    fn unicast(mut self, net: *mut bindings::net, portid: u32) -> Result {
+    pub fn answer(mut self, request: &Request<'_>) -> Result {
         self.writer.end();
-        let skb = self.writer.skb;
+        let (net, skb) = (request.raw_net(), self.writer.skb);
         core::mem::forget(self);
-        // SAFETY: `net` is alive: a request, or a socket of it, is held by the caller. The
-        // skb is given up to the call, also if it fails.
-        to_result(unsafe { gen::up_genlmsg_unicast(net, skb.as_ptr(), portid) })
+        // SAFETY: the request's namespace lives through it. The skb is given up to the call,
+        // also if it fails.
+        to_result(unsafe { gen::up_genlmsg_unicast(net, skb.as_ptr(), request.portid()) })
     }
 }
 
@@ -166,6 +150,68 @@ impl Drop for Message {
     fn drop(&mut self) {
         // SAFETY: owned, and not sent (that forgets `self`).
         unsafe { gen::up_nlmsg_free(self.writer.skb.as_ptr()) };
+    }
+}
+
+/// Several events that are sent at once, whole or not at all.
+pub struct Batch {
+    skb: NonNull<sk_buff>,
+}
+
+// SAFETY: owned, and an skb may be used on any CPU.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    /// An empty one with room for `size` bytes of messages.
+    pub fn new(size: usize) -> Result<Self> {
+        // SAFETY: no preconditions; process context.
+        let skb = unsafe { gen::up_genlmsg_new(size) };
+        Ok(Self {
+            skb: NonNull::new(skb).ok_or(ENOMEM)?,
+        })
+    }
+
+    /// Adds one event that `fill` writes. EMSGSIZE: no room is left for it. No failure adds
+    /// a part.
+    pub fn add(&mut self, cmd: u8, fill: impl FnOnce(&mut Writer) -> Result) -> Result {
+        // SAFETY: valid skb.
+        let before = unsafe { (*self.skb.as_ptr()).len };
+        // SAFETY: valid for as long as `self`; used here only, until `end`.
+        let mut writer = unsafe { Writer::start(self.skb, 0, 0, 0, cmd)? };
+        let filled = fill(&mut writer);
+        match filled {
+            Ok(()) => writer.end(),
+            // SAFETY: valid skb, cut back to where this event began.
+            Err(_) => unsafe { bindings::skb_trim(self.skb.as_ptr(), before) },
+        }
+        filled
+    }
+
+    /// Bytes of it.
+    pub fn len(&self) -> usize {
+        // SAFETY: valid skb.
+        unsafe { (*self.skb.as_ptr()).len as usize }
+    }
+
+    /// Sends it to socket `portid` in the namespace of `near`, without waiting. If that fails
+    /// it comes back: EAGAIN, the reader's buffer is full (it sees ENOBUFS); ECONNREFUSED, the
+    /// reader is gone.
+    pub fn send(self, near: &Sock, portid: u32) -> Result<(), (Error, Self)> {
+        let net = near.raw_net();
+        // SAFETY: the socket `near` holds its namespace. The call gives one reference of the
+        // skb up, also if it fails; `self` has another one.
+        let sent = to_result(unsafe {
+            gen::up_skb_get(self.skb.as_ptr());
+            gen::up_genlmsg_unicast(net, self.skb.as_ptr(), portid)
+        });
+        sent.map_err(|error| (error, self))
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // SAFETY: the reference is owned.
+        unsafe { gen::up_nlmsg_free(self.skb.as_ptr()) };
     }
 }
 

@@ -54,7 +54,7 @@ pub struct Taken {
     pub stop: Option<Stop>,
 }
 
-/// What one run of `up_rx_read` works on.
+/// What one run of `up_rx_take` works on.
 pub(super) struct Run<'a, S: Sieve> {
     pub(super) sieve: &'a mut S,
     /// Where content goes; nowhere: it is thrown away.
@@ -123,11 +123,11 @@ impl<S: Sieve> Run<'_, S> {
     }
 }
 
-/// The actor of `up_rx_read` that takes what a sieve says.
+/// The actor of `up_rx_take` that takes what a sieve says.
 ///
 /// # Safety
 ///
-/// `arg` is a `Run<S>`; the rest as `up_rx_read` passes it.
+/// `arg` is a `Run<S>`; the rest as `up_rx_take` passes it.
 pub(super) unsafe extern "C" fn actor<S: Sieve>(
     arg: *mut c_void,
     skb: *mut sk_buff,
@@ -139,7 +139,7 @@ pub(super) unsafe extern "C" fn actor<S: Sieve>(
     let max = u32::try_from(max)
         .unwrap_or(u32::MAX)
         .min(c_int::MAX as u32);
-    // SAFETY: tcp_read_sock() passes a valid skb and holds the socket lock.
+    // SAFETY: up_rx_take() passes a range of a valid skb, under the socket lock.
     unsafe { run.take(skb, offset, max) as c_int }
 }
 

@@ -274,16 +274,31 @@ impl Sock {
         });
     }
 
-    /// Copies the first unread bytes to `to`; says how many there were.
-    pub fn copy_front(&self, to: &mut [u8]) -> usize {
+    /// Copies the unread bytes from the one `ahead` of the first on to `to`; says how many
+    /// there were.
+    pub fn copy_from(&self, ahead: u32, to: &mut [u8]) -> usize {
         let mut window = Window { to, done: 0 };
-        self.walk(0, |skb, offset, left| {
+        self.walk(ahead, |skb, offset, left| {
             let room = window.to.len().saturating_sub(window.done);
             let n = left.min(u32::try_from(room).unwrap_or(u32::MAX));
             // SAFETY: `walk` passes a valid range of a valid skb.
             n > 0 && unsafe { window.fill(skb, offset, n) }
         });
         window.done
+    }
+
+    /// `len` unread bytes from the one `ahead` of the first on. None: they are not there, cannot
+    /// be read, or memory is short.
+    pub fn copied(&self, ahead: u32, len: u32) -> Option<KVec<u8>> {
+        let len = len as usize;
+        let mut bytes = KVec::with_capacity(len, GFP_KERNEL).ok()?;
+        // `KVec::resize` writes them one by one.
+        // SAFETY: the vector is empty and has room for `len` bytes, which are written here.
+        unsafe {
+            ptr::write_bytes(bytes.as_mut_ptr(), 0u8, len);
+            bytes.inc_len(len);
+        }
+        (self.copy_from(ahead, &mut bytes) == len).then_some(bytes)
     }
 
     /// Calls `f` with the unread ranges of the receive queue, under the socket lock.
@@ -320,8 +335,15 @@ impl Sock {
         n.max(0) as u64
     }
 
-    /// Takes up to `max` unread bytes as `sieve` tells: content into `pages`, or away.
-    pub fn take<S: Sieve>(&self, sieve: &mut S, pages: Option<&mut Pages>, max: u64) -> Taken {
+    /// Takes up to `max` unread bytes as `sieve` tells: content into `pages`, or away. They
+    /// stay in the receive queue, counted in `ahead`, until a step is full or `settle`.
+    pub fn take<S: Sieve>(
+        &self,
+        ahead: &mut u32,
+        sieve: &mut S,
+        pages: Option<&mut Pages>,
+        max: u64,
+    ) -> Taken {
         let max = usize::try_from(max.min(c_int::MAX as u64)).unwrap_or(0);
         let mut run = Run {
             sieve,
@@ -331,7 +353,7 @@ impl Sock {
         // SAFETY: valid and locked; `run` is what the actor expects, and lives through the
         // call.
         let n = self.locked(|sk| unsafe {
-            gen::up_rx_read(sk, (&raw mut run).cast(), max, Some(actor::<S>))
+            gen::up_rx_take(sk, ahead, (&raw mut run).cast(), max, Some(actor::<S>))
         });
         Taken {
             bytes: n.max(0) as u64,
@@ -339,13 +361,25 @@ impl Sock {
         }
     }
 
-    /// Sends what fits of `bytes`; says how many.
-    pub fn send(&self, bytes: &[u8]) -> Result<usize, SendError> {
+    /// The `ahead` bytes that were taken leave the receive queue.
+    pub fn settle(&self, ahead: &mut u32) {
+        if *ahead > 0 {
+            // SAFETY: valid and locked.
+            self.locked(|sk| unsafe { gen::up_rx_done(sk, ahead) });
+        }
+    }
+
+    /// Sends what fits of `bytes`; says how many. `more`: the caller sends more at once, which
+    /// is waited for (MSG_MORE).
+    pub fn send(&self, bytes: &[u8], more: bool) -> Result<usize, SendError> {
         let mut vec = bindings::kvec {
             iov_base: bytes.as_ptr().cast_mut().cast(),
             iov_len: bytes.len(),
         };
-        let mut msg = message(0);
+        let mut msg = message();
+        if more {
+            msg.msg_flags |= gen::UP_MSG_MORE;
+        }
         // SAFETY: `vec` describes `bytes`, which are only read, during this call.
         let n = unsafe {
             bindings::kernel_sendmsg(self.sock.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
@@ -356,18 +390,15 @@ impl Sock {
     /// Sends what fits of `pages` without copying, and drops it from there.
     pub fn send_pages(&self, pages: &mut Pages) -> Result<u64, SendError> {
         let pending = pages.pending();
-        let mut msg = message(gen::UP_MSG_SPLICE_PAGES);
         // SAFETY: the entries are valid pages that `pages` holds through the call; the
-        // socket takes references of its own for what it keeps (MSG_SPLICE_PAGES).
+        // socket takes references of its own for what it keeps.
         let n = unsafe {
-            bindings::iov_iter_bvec(
-                &mut msg.msg_iter,
-                bindings::ITER_SOURCE,
+            gen::up_send_pages(
+                self.sock.as_ptr(),
                 pending.as_ptr(),
-                pending.len(),
+                pending.len() as u32,
                 usize::try_from(pages.bytes()).unwrap_or(0),
-            );
-            bindings::sock_sendmsg(self.sock.as_ptr(), &mut msg)
+            )
         };
         let n = sent(n)? as u64;
         pages.advance(n);
@@ -420,10 +451,10 @@ impl Drop for Sock {
 }
 
 /// A message header without address or control data, that never waits nor signals.
-fn message(flags: u32) -> bindings::msghdr {
+fn message() -> bindings::msghdr {
     // SAFETY: `msghdr` is plain C data for which all zero is "nothing".
     let mut msg: bindings::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    msg.msg_flags = gen::UP_MSG_SEND | flags;
+    msg.msg_flags = gen::UP_MSG_SEND;
     msg
 }
 

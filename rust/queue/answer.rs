@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The answer to a head: it leaves the receive queue, and its body begins to move.
+//!
+//! A small body that is there whole does not move by itself: it goes out with the head, in one
+//! send, and is done at once.
+//!
+//! Invariant: nothing fails once something changed; what can fail comes before `begin`.
+
+#![forbid(unsafe_code)]
+
+use super::body::Move;
+use super::connection::{Done, Queue};
+use super::Inner;
+use crate::framing::{Ending, Framing, Refusal};
+use crate::sys::hook::Endpoint;
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::Arc;
+
+/// Bytes of the largest body that is copied to go out with its head: as much as one skb
+/// holds in a page.
+const SMALL_MAX: u32 = 2048;
+
+/// What becomes of a body.
+pub enum Onward {
+    /// There is none.
+    Nothing,
+    /// It moves, or is thrown away.
+    Moves(Move),
+    /// These are its bytes. They go to this queue, with the head.
+    WithHead(Arc<Queue>, KVec<u8>),
+}
+
+impl Onward {
+    /// The bytes that go out with the head.
+    pub fn with_head(&self) -> &[u8] {
+        match self {
+            Self::WithHead(_, bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    /// Whether the target has a writer from now on.
+    pub fn moves(&self) -> bool {
+        matches!(self, Self::Moves(_))
+    }
+}
+
+impl Queue {
+    /// The body behind the head that waits, if it is small and there whole.
+    pub fn small_body(&self, inner: &Inner, framing: Framing) -> Option<KVec<u8>> {
+        let Framing::Length(bytes) = framing else {
+            return None;
+        };
+        let bytes = u32::try_from(bytes).ok()?;
+        let (head, readable) = (inner.rx.head_len(), self.sock().readable());
+        if bytes == 0
+            || bytes > SMALL_MAX
+            || readable.bytes < head.saturating_add(bytes)
+            || readable.urgent
+        {
+            return None;
+        }
+        self.sock().copied(head, bytes)
+    }
+
+    /// Whether content of the body is there behind the head of `head` bytes. Of a chunked one
+    /// only the tracker could say.
+    pub fn follows(&self, framing: Framing, head: u32) -> bool {
+        framing != Framing::Chunked && self.sock().readable().bytes > head
+    }
+
+    /// Answers the head of this queue, or its parked body. Fails only where `Receiver::check`
+    /// does, before anything. What goes out with the head was sent.
+    pub fn begin(
+        &self,
+        inner: &mut Inner,
+        generation: u32,
+        framing: Framing,
+        onward: Onward,
+    ) -> Result<(), Refusal> {
+        let discard = match &onward {
+            Onward::Nothing => true,
+            Onward::Moves(moving) => moving.target.is_none(),
+            Onward::WithHead(..) => false,
+        };
+        let answer = inner.rx.answer(generation, framing, discard)?;
+        self.settle_credit(inner);
+        let mut gone = answer.drop_head;
+        match onward {
+            Onward::Moves(mut moving) if answer.moving => {
+                self.router.stats.forwards.add(1);
+                moving.pass(answer.drop_head);
+                inner.moving = Some(moving);
+                inner.last = None;
+                self.touch();
+                return Ok(());
+            }
+            // Of a body that was parked whole, nothing is left.
+            Onward::Nothing | Onward::Moves(_) => {}
+            Onward::WithHead(to, bytes) => {
+                let n = bytes.len() as u64;
+                gone = gone.saturating_add(n as u32);
+                inner.rx.take(n);
+                let taken = inner.rx.taken();
+                // It was taken whole.
+                let _ = inner.rx.finish();
+                self.router.stats.forwards.add(1);
+                self.router.stats.moved(self.side, n);
+                self.rx_bytes.add(n, Relaxed);
+                to.tx_bytes.add(n, Relaxed);
+                inner.last = Some(Ending::Complete);
+                inner.pending.done = Some(Done {
+                    to: to.id,
+                    ending: Ending::Complete,
+                    taken,
+                    generation,
+                    status: None,
+                });
+            }
+        }
+        if self.sock().discard(gone.into()) != u64::from(gone) {
+            // Urgent data stands within: what follows cannot be told apart.
+            self.sock().abort();
+        }
+        Ok(())
+    }
+}

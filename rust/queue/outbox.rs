@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Events on their way to a router: several leave in one message.
+//!
+//! A queue's work item puts its event here and lets the work item of the router follow, which
+//! runs behind those of all queues that are waiting, and sends what they told at one wake-up
+//! of the reader. Any command of the router sends them first, so that no answer overtakes
+//! what happened before it.
+//!
+//! Invariants: a batch that the reader has no room for stays, and nothing more is taken until
+//! it left: what is refused here stays pending at its queue. `near` is there if a batch is.
+
+#![forbid(unsafe_code)]
+
+use super::{Queue, Router};
+use crate::sys::hook::Endpoint;
+use crate::sys::message::{Batch, Writer};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::workqueue::WorkItem;
+
+/// Bytes of the largest batch that more is added to: with its skb a page.
+const BATCH_MAX: usize = 3 << 10;
+/// Of the smallest.
+const BATCH_MIN: usize = 256;
+
+/// What waits.
+pub struct Outbox {
+    batch: Option<Batch>,
+    /// A queue with an event in there; its socket holds the namespace.
+    near: Option<Arc<Queue>>,
+    /// Bytes that the next batch gets: what is allocated in vain is charged to the reader.
+    size: usize,
+    /// The reader had no room.
+    stuck: bool,
+}
+
+impl Outbox {
+    pub(super) const fn new() -> Self {
+        Self {
+            batch: None,
+            near: None,
+            size: BATCH_MIN,
+            stuck: false,
+        }
+    }
+
+    /// Whether the batch left, or there is none.
+    fn send(&mut self, port: u32) -> Result {
+        let (Some(batch), Some(near)) = (self.batch.take(), &self.near) else {
+            return Ok(());
+        };
+        let used = batch.len();
+        match batch.send(near.sock(), port) {
+            Err((error, batch)) if error == EAGAIN => {
+                self.batch = Some(batch);
+                self.stuck = true;
+                return Err(EAGAIN);
+            }
+            // The reader is gone. The next one asks for the state of everything.
+            Err((error, _)) => pr_debug!("events for port {port} are lost: {error:?}\n"),
+            Ok(()) => self.size = used.clamp(BATCH_MIN, BATCH_MAX),
+        }
+        self.stuck = false;
+        self.near = None;
+        Ok(())
+    }
+
+    fn drop_all(&mut self) {
+        self.batch = None;
+        self.near = None;
+        self.stuck = false;
+    }
+}
+
+impl Router {
+    /// Puts an event of `q`, of `size` bytes at the most, behind the others. EAGAIN: the router
+    /// reads nothing; ECONNREFUSED: there is none; ENOMEM. `fill` may run twice.
+    pub fn post(
+        self: &Arc<Self>,
+        q: &Arc<Queue>,
+        cmd: u8,
+        size: usize,
+        fill: impl Fn(&mut Writer) -> Result,
+    ) -> Result {
+        let port = self.port();
+        if port == 0 {
+            return Err(ECONNREFUSED);
+        }
+        let mut outbox = self.outbox.lock();
+        if outbox.stuck {
+            outbox.send(port)?;
+        }
+        if let Some(batch) = &mut outbox.batch {
+            match batch.add(cmd, &fill) {
+                Err(error) if error == EMSGSIZE => {
+                    outbox.send(port)?;
+                    outbox.size = BATCH_MAX;
+                }
+                result => return result,
+            }
+        }
+        let mut batch = Batch::new(size.max(outbox.size))?;
+        batch.add(cmd, &fill)?;
+        outbox.batch = Some(batch);
+        outbox.near = Some(q.clone());
+        drop(outbox);
+        // Enqueued already is fine: that run comes after this.
+        let _ = q.engine.wq.queue().enqueue::<Arc<Self>, 0>(self.clone());
+        Ok(())
+    }
+
+    /// Sends what waits. Events that found no room stay.
+    pub fn send_events(&self) -> Result {
+        let port = self.port();
+        let mut outbox = self.outbox.lock();
+        if port == 0 {
+            outbox.drop_all();
+            return Ok(());
+        }
+        outbox.send(port)
+    }
+
+    /// What was told to the former owner is of no use to the next.
+    pub(super) fn drop_events(&self) {
+        self.outbox.lock().drop_all();
+    }
+}
+
+impl WorkItem for Router {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        if this.send_events().is_err() {
+            this.note_overflow();
+        }
+    }
+}
