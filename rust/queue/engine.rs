@@ -331,8 +331,14 @@ impl Engine {
             // What memory or the limit of orphans stopped.
             Listener::kick(listener.as_arc_borrow());
         }
-        let lonely = tables.routers.values().any(|r| r.port() == 0);
-        lonely || !tables.queues.is_empty() || !tables.listeners.is_empty()
+        let mut waits = false;
+        for router in tables.routers.values() {
+            if router.is_overflowed() {
+                let _ = self.wq.queue().enqueue::<Arc<Router>, 0>(router.clone());
+            }
+            waits |= router.port() == 0 || router.is_overflowed();
+        }
+        waits || !tables.queues.is_empty() || !tables.listeners.is_empty()
     }
 }
 

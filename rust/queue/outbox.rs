@@ -7,7 +7,9 @@
 //! what happened before it.
 //!
 //! Invariants: a batch that the reader has no room for stays, and nothing more is taken until
-//! it left: what is refused here stays pending at its queue. `near` is there if a batch is.
+//! it left: what is refused here stays pending at its queue. The clock sends it again; it may
+//! hold the last events of all, after which no queue would come back. `near` is there if a
+//! batch is.
 
 #![forbid(unsafe_code)]
 
@@ -129,9 +131,12 @@ impl Router {
 impl WorkItem for Router {
     type Pointer = Arc<Self>;
 
+    /// After an event, and as long as the reader has no room, by the clock.
     fn run(this: Arc<Self>) {
-        if this.send_events().is_err() {
-            this.note_overflow();
+        match this.send_events() {
+            Ok(()) => this.wake_waiting(),
+            Err(_) if this.is_overflowed() => {}
+            Err(_) => this.note_overflow(),
         }
     }
 }

@@ -222,8 +222,19 @@ impl Router {
     /// The router sent a message: what happened before goes up before its answer. It may have
     /// read some, too.
     pub fn heard(&self) {
-        let sent = self.send_events();
-        if self.overflowed.load(Relaxed) == 0 || sent.is_err() {
+        if self.send_events().is_ok() {
+            self.wake_waiting();
+        }
+    }
+
+    /// Whether an event found the socket full, and no room is known of since.
+    pub(super) fn is_overflowed(&self) -> bool {
+        self.overflowed.load(Relaxed) != 0
+    }
+
+    /// There may be room: what waits is tried again.
+    pub(super) fn wake_waiting(&self) {
+        if !self.is_overflowed() {
             return;
         }
         self.overflowed.store(0, Relaxed);
