@@ -377,8 +377,14 @@ pub fn backend_at(
 
 /// An address where nobody listens.
 pub fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).expect("a port");
+    let address = socket.local_addr().expect("an address");
+    // It never listens, and keeps the port: else another test's listener may get it.
+    std::mem::forget(socket);
+    address.as_socket().expect("an IP address")
 }
 
 /// A back-end that takes everything, and answers each request with its body's digest.
