@@ -173,9 +173,9 @@ __u32 up_skb_len(const struct sk_buff *skb)
 	return skb->len;
 }
 
-void up_skb_get(struct sk_buff *skb)
+struct sk_buff *up_skb_clone(struct sk_buff *skb)
 {
-	skb_get(skb);
+	return skb_clone(skb, GFP_KERNEL);
 }
 
 __u32 up_skb_headlen(const struct sk_buff *skb)

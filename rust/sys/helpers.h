@@ -85,7 +85,7 @@ void up_rx_done(struct sock *sk, __u32 *ahead);
 __s32 up_rx_offset(struct sock *sk, struct sk_buff *skb, __u32 ahead);
 
 __u32 up_skb_len(const struct sk_buff *skb);
-void up_skb_get(struct sk_buff *skb);
+struct sk_buff *up_skb_clone(struct sk_buff *skb);
 __u32 up_skb_headlen(const struct sk_buff *skb);
 __u32 up_skb_nr_frags(const struct sk_buff *skb);
 struct page *up_skb_frag(const struct sk_buff *skb, __u32 i, __u32 *off, __u32 *len);

@@ -194,16 +194,20 @@ impl Batch {
     }
 
     /// Sends it to socket `portid` in the namespace of `near`, without waiting. If that fails
-    /// it comes back: EAGAIN, the reader's buffer is full (it sees ENOBUFS); ECONNREFUSED, the
-    /// reader is gone.
+    /// it comes back: EAGAIN, the reader's buffer is full (it sees ENOBUFS), or memory is short;
+    /// ECONNREFUSED, the reader is gone.
     pub fn send(self, near: &Sock, portid: u32) -> Result<(), (Error, Self)> {
         let net = near.raw_net();
-        // SAFETY: the socket `near` holds its namespace. The call gives one reference of the
-        // skb up, also if it fails; `self` has another one.
-        let sent = to_result(unsafe {
-            gen::up_skb_get(self.skb.as_ptr());
-            gen::up_genlmsg_unicast(net, self.skb.as_ptr(), portid)
-        });
+        // Not a second reference: what is delivered is charged to the reader's socket until
+        // its last one goes, which would be ours, and may be after the socket.
+        // SAFETY: valid skb; process context.
+        let copy = unsafe { gen::up_skb_clone(self.skb.as_ptr()) };
+        if copy.is_null() {
+            return Err((EAGAIN, self));
+        }
+        // SAFETY: the socket `near` holds its namespace. The clone is given up to the call, also
+        // if it fails.
+        let sent = to_result(unsafe { gen::up_genlmsg_unicast(net, copy, portid) });
         sent.map_err(|error| (error, self))
     }
 }
