@@ -138,15 +138,16 @@ impl HeadScan {
 
 /// How many bytes come before the first LF, eight at a time.
 fn to_line_feed(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
     let mut at = 0usize;
     for eight in bytes.chunks_exact(8) {
-        let word = eight.try_into().map_or(0, u64::from_ne_bytes);
-        let other = word ^ u64::from_ne_bytes([b'\n'; 8]);
-        // Not zero if a byte of `other` is.
-        if other.wrapping_sub(ONES) & !other & TOPS != 0 {
-            break;
+        let word = eight.try_into().map_or(0, u64::from_le_bytes);
+        let other = word ^ u64::from_le_bytes([b'\n'; 8]);
+        // Its lowest bit is the top bit of the first byte of `other` that is zero.
+        let found = other.wrapping_sub(ONES) & !other & TOPS;
+        if found != 0 {
+            return at.saturating_add(found.trailing_zeros() as usize / 8);
         }
         at = at.saturating_add(8);
     }

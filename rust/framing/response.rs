@@ -81,6 +81,11 @@ impl<'a> Relayed<'a> {
         self.size
     }
 
+    /// What goes on, if that is all lines as they came.
+    pub fn as_it_came(&self) -> Option<&'a [u8]> {
+        self.whole.then_some(self.lines)
+    }
+
     /// Calls `put` with what goes on, in order: the lines without the empty one behind them.
     pub fn pieces(&self, mut put: impl FnMut(&'a [u8])) {
         if self.whole {
@@ -224,9 +229,32 @@ impl<'a> Field<'a> {
 /// control character, HTAB left out; a line that begins with white space is nobody's here.
 fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = |&b: &u8| matches!(b, b'\t' | b' '..=b'~' | 0x80..);
-    let end = bytes.iter().position(|b| !text(b))?;
+    let plain = plain_text(bytes);
+    let rest = bytes.get(plain..)?;
+    let end = plain.checked_add(rest.iter().position(|b| !text(b))?)?;
     let (line, after) = bytes.split_at_checked(end.checked_add(CRLF.len())?)?;
     line.ends_with(CRLF).then_some((line, after))
+}
+
+/// How many bytes in front are surely printable ASCII; of the last few, less than eight, it says
+/// nothing.
+pub fn plain_text(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let mut plain = 0usize;
+    for eight in bytes.chunks_exact(8) {
+        let word = eight.try_into().map_or(0, u64::from_le_bytes);
+        // The top bit of a byte: it is below space; it is DEL, or above. Nothing is carried to
+        // the next byte before the first one is found.
+        let below = word.wrapping_sub(ONES.wrapping_mul(b' '.into()));
+        let above = word.wrapping_add(ONES) | word;
+        let found = (below | above) & TOPS;
+        if found != 0 {
+            return plain.saturating_add(found.trailing_zeros() as usize / 8);
+        }
+        plain = plain.saturating_add(8);
+    }
+    plain
 }
 
 /// The status in a status line, if it is one that may be passed on.

@@ -92,13 +92,13 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
     let small = match &target {
         // Else it would count against what may wait there.
         Some(to) if body.leaves == framing && to.out.lock().unsent() == 0 => {
-            q.small_body(&inner, framing).map(|bytes| (to, bytes))
+            q.small_body(&inner, framing).map(|body| (to, body))
         }
         _ => None,
     };
-    let onward = match (framing, small) {
+    let onward = match (framing, &small) {
         (Framing::None | Framing::Length(0), _) => Onward::Nothing,
-        (_, Some((to, bytes))) => Onward::WithHead(to.clone(), bytes),
+        (_, Some((to, body))) => Onward::WithHead((*to).clone(), body.len() as u32),
         _ => Onward::Moves(Move::new(
             target.clone(),
             framing,
@@ -110,7 +110,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
     if let Some(target) = &target {
         // The head and the body's beginning leave together, if that is there already.
         let more = onward.moves() && q.follows(framing, inner.rx.head_len());
-        let with_head = onward.with_head();
+        let with_head = small.as_ref().map_or(&[][..], |(_, body)| body);
         // A target that is being closed is refused by its output, which wants a FIN or broke.
         send_to(target, queue::TO, &[data, with_head], more, |out| {
             out.sent = with_head.len() as u64;

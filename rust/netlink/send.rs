@@ -8,7 +8,7 @@ use super::gen::{cmd, queue, SEND_LIMIT, SEND_POLICY};
 use super::queue::{check_open, own};
 use super::{engine, refuse};
 use crate::framing::State;
-use crate::queue::{Flush, Inner, Output, Queue};
+use crate::queue::{size, Flush, Inner, Output, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
 use crate::sys::hook::Endpoint;
 use kernel::prelude::*;
@@ -41,10 +41,7 @@ pub fn send_to<R>(
             "queue {id} can send nothing more (error {errno})"
         ));
     }
-    let bytes = data
-        .iter()
-        .fold(0usize, |sum, d| sum.saturating_add(d.len()));
-    if !out.has_room(bytes) {
+    if !out.has_room(size(data)) {
         let unsent = out.unsent();
         return Err(refuse!(
             ENOBUFS,
@@ -52,14 +49,9 @@ pub fn send_to<R>(
             "{unsent} of {SEND_LIMIT} bytes wait in queue {id}"
         ));
     }
-    out.reserve(bytes)?;
-    for part in data {
-        // Room was reserved.
-        out.push(part)?;
-    }
+    let flushed = out.put(q.sock(), data, more)?;
     let _ = out.disarm();
     let result = then(&mut out);
-    let flushed = out.flush_before(q.sock(), more);
     drop(out);
     if matches!(flushed, Flush::Starved | Flush::Broken(_)) {
         Queue::kick(q.as_arc_borrow());

@@ -19,7 +19,7 @@ use kernel::sync::Arc;
 
 /// Bytes of the largest body that is copied to go out with its head: as much as one skb
 /// holds in a page.
-const SMALL_MAX: u32 = 2048;
+pub(super) const SMALL_MAX: u32 = 2048;
 
 /// What becomes of a body.
 pub enum Onward {
@@ -27,19 +27,11 @@ pub enum Onward {
     Nothing,
     /// It moves, or is thrown away.
     Moves(Move),
-    /// These are its bytes. They go to this queue, with the head.
-    WithHead(Arc<Queue>, KVec<u8>),
+    /// So many bytes of it, which are all, went to this queue, with the head.
+    WithHead(Arc<Queue>, u32),
 }
 
 impl Onward {
-    /// The bytes that go out with the head.
-    pub fn with_head(&self) -> &[u8] {
-        match self {
-            Self::WithHead(_, bytes) => bytes,
-            _ => &[],
-        }
-    }
-
     /// Whether the target has a writer from now on.
     pub fn moves(&self) -> bool {
         matches!(self, Self::Moves(_))
@@ -98,9 +90,9 @@ impl Queue {
             }
             // Of a body that was parked whole, nothing is left.
             Onward::Nothing | Onward::Moves(_) => {}
-            Onward::WithHead(to, bytes) => {
-                let n = bytes.len() as u64;
-                gone = gone.saturating_add(n as u32);
+            Onward::WithHead(to, n) => {
+                gone = gone.saturating_add(n);
+                let n = u64::from(n);
                 inner.rx.take(n);
                 let taken = inner.rx.taken();
                 // It was taken whole.

@@ -46,7 +46,7 @@ pub use self::close::{cancel, end as close, How};
 pub use self::connection::{Done, Inner, Life, Queue};
 pub use self::engine::{Engine, ENGINE};
 pub use self::listener::Listener;
-pub use self::output::{Flush, Output};
+pub use self::output::{size, Flush, Output};
 pub use self::relay::Arming;
 pub use self::router::{Router, Terms};
 pub use self::stats::Stats;

@@ -117,19 +117,52 @@ impl Output {
         self.fin_wanted = true;
     }
 
-    /// Sends what fits.
-    pub fn flush(&mut self, sock: &Sock) -> Flush {
-        self.flush_before(sock, false)
+    /// Sends `parts` (`PARTS_MAX` at the most) behind what waits; what the peer does not take yet
+    /// waits, too. `more`: bytes of a body follow at once, in the same packets. ENOMEM: nothing
+    /// changed.
+    pub fn put(&mut self, sock: &Sock, parts: &[&[u8]], more: bool) -> Result<Flush> {
+        let mut gone = 0;
+        if self.unsent() == 0 && self.broken.is_none() {
+            match sock.send(parts, more) {
+                Ok(n) => gone = n,
+                // `flush` asks to be told of room.
+                Err(SendError::Blocked) => {}
+                Err(SendError::Broken(errno)) => self.set_broken(errno),
+            }
+        }
+        if let Err(error) = self.keep(parts, gone) {
+            if gone == 0 {
+                return Err(error);
+            }
+            // The peer has the beginning, and will not get the rest.
+            sock.abort();
+            self.set_broken(kernel::bindings::ENOMEM);
+        }
+        Ok(self.flush(sock))
     }
 
-    /// Sends what fits. `more`: bytes of a body follow at once, in the same packets.
-    pub fn flush_before(&mut self, sock: &Sock, more: bool) -> Flush {
+    /// Adds `parts` without their first `gone` bytes to what waits, all or nothing.
+    fn keep(&mut self, parts: &[&[u8]], mut gone: usize) -> Result {
+        let left = size(parts).saturating_sub(gone);
+        if left > 0 {
+            self.reserve(left)?;
+            for part in parts {
+                // Room was reserved.
+                self.push(part.get(gone..).unwrap_or(&[]))?;
+                gone = gone.saturating_sub(part.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what fits.
+    pub fn flush(&mut self, sock: &Sock) -> Flush {
         if let Some(errno) = self.broken {
             return Flush::Broken(errno);
         }
         let mut tried = false;
         while let Some(rest) = self.data.get(self.gone..).filter(|r| !r.is_empty()) {
-            match sock.send(rest, more) {
+            match sock.send(&[rest], false) {
                 Ok(n) => self.gone = self.gone.saturating_add(n),
                 // Room may have come between the refusal and the wish to be told of it.
                 Err(SendError::Blocked) if sock.want_write() => {
@@ -155,4 +188,9 @@ impl Output {
         }
         Flush::Empty
     }
+}
+
+/// Bytes of all `parts`.
+pub fn size(parts: &[&[u8]]) -> usize {
+    parts.iter().fold(0, |n, part| n.saturating_add(part.len()))
 }

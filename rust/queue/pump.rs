@@ -120,7 +120,7 @@ impl Queue {
             let rx = &mut inner.rx;
             self.sock().peek(scanned, |piece| !rx.scan(piece));
             if matches!(inner.rx.state(), State::Ready { .. }) {
-                inner.pending.head = !self.relay(inner);
+                inner.pending.head = !self.relay(inner, readable);
                 return Step::Again;
             }
         }

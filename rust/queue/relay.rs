@@ -11,14 +11,15 @@
 
 #![forbid(unsafe_code)]
 
-use super::answer::Onward;
+use super::answer::{Onward, SMALL_MAX};
 use super::body::Move;
 use super::connection::{Done, Queue, Relayed};
-use super::output::Flush;
+use super::output::{size, Flush};
 use super::pump::RETRY_MS;
 use super::Inner;
 use crate::framing::{self, Ending, Framing, Side, State, CRLF, RELAYED_MAX};
 use crate::sys::hook::Endpoint;
+use crate::sys::sock::Readable;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -35,8 +36,9 @@ pub struct Arming {
 }
 
 impl Queue {
-    /// A head is ready. True if it was passed on; if not, it is for the router.
-    pub(super) fn relay(self: &Arc<Self>, inner: &mut Inner) -> bool {
+    /// A head is ready. True if it was passed on; if not, it is for the router. `readable` was
+    /// seen before the head was.
+    pub(super) fn relay(self: &Arc<Self>, inner: &mut Inner, readable: Readable) -> bool {
         if self.side == Side::Front {
             return false;
         }
@@ -48,10 +50,15 @@ impl Queue {
         let told = inner.pending.done.is_none();
         armed
             .filter(|_| whole && told)
-            .is_some_and(|arming| self.pass_on(inner, &arming).is_some())
+            .is_some_and(|arming| self.pass_on(inner, &arming, readable).is_some())
     }
 
-    fn pass_on(self: &Arc<Self>, inner: &mut Inner, arming: &Arming) -> Option<()> {
+    fn pass_on(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        arming: &Arming,
+        readable: Readable,
+    ) -> Option<()> {
         let State::Ready {
             len,
             over_limit: false,
@@ -62,47 +69,51 @@ impl Queue {
         if len > RELAYED_MAX as u32 {
             return None;
         }
-        let head = self.sock().copied(0, len)?;
-        let response = framing::relay(&head, arming.of_head)?;
+        // What may be the whole of a small body is copied with its head.
+        let behind = readable.bytes.saturating_sub(len);
+        let behind = if behind <= SMALL_MAX { behind } else { 0 };
+        let bytes = self.sock().copied(0, len.saturating_add(behind))?;
+        let (head, behind) = bytes.split_at_checked(len as usize)?;
+        let response = framing::relay(head, arming.of_head)?;
         let (to, framing) = (&arming.to, response.framing);
         let generation = inner.rx.generation();
         inner.rx.check(generation, framing, false).ok()?;
-        let onward = if framing == Framing::None {
-            Onward::Nothing
-        } else if let Some(bytes) = self.small_body(inner, framing) {
-            Onward::WithHead(to.clone(), bytes)
-        } else {
-            let target = Some(to.clone());
-            Onward::Moves(Move::new(target, framing, framing, &[], arming.idle_ms).ok()?)
+        let small = match framing {
+            Framing::Length(n) => usize::try_from(n).ok().and_then(|n| behind.get(..n)),
+            _ => None,
         };
-        let body = onward.with_head();
-        let lines = arming.lines.as_slice();
-        let size = response
-            .size()
-            .saturating_add(lines.len())
-            .saturating_add(CRLF.len())
-            .saturating_add(body.len());
+        let onward = match (framing, small) {
+            (Framing::None, _) => Onward::Nothing,
+            (_, Some(body)) => Onward::WithHead(to.clone(), body.len() as u32),
+            _ => {
+                let target = Some(to.clone());
+                Onward::Moves(Move::new(target, framing, framing, &[], arming.idle_ms).ok()?)
+            }
+        };
+        let body = small.unwrap_or(&[]);
+        let tidied;
+        let lines = match response.as_it_came() {
+            Some(lines) => lines,
+            None => {
+                tidied = tidied_lines(&response)?;
+                tidied.as_slice()
+            }
+        };
+        let parts = [lines, &arming.lines, CRLF, body];
         let more = onward.moves() && self.follows(framing, len);
         let mut out = to.out.lock();
-        if out.writer.is_some() || out.broken().is_some() || !out.has_room(size) {
+        if out.writer.is_some() || out.broken().is_some() || !out.has_room(size(&parts)) {
             return None;
         }
-        out.reserve(size).ok()?;
-        // Room was reserved.
-        response.pieces(|piece| {
-            let _ = out.push(piece);
-        });
-        let _ = out.push(lines);
-        let _ = out.push(CRLF);
-        let _ = out.push(body);
+        let flushed = out.put(to.sock(), &parts, more).ok()?;
         out.sent = body.len() as u64;
         if onward.moves() {
             out.writer = Some(self.clone());
         }
-        if out.flush_before(to.sock(), more) == Flush::Starved {
+        drop(out);
+        if flushed == Flush::Starved {
             to.wake_in(RETRY_MS);
         }
-        drop(out);
         // It was checked.
         self.begin(inner, generation, framing, onward).ok()?;
         self.router.stats.relayed.add(1);
@@ -124,4 +135,14 @@ impl Queue {
         });
         Some(())
     }
+}
+
+/// What goes on of a response's lines, where that is not what came. None: memory is short.
+fn tidied_lines(response: &framing::Relayed<'_>) -> Option<KVec<u8>> {
+    let mut lines = KVec::with_capacity(response.size(), GFP_KERNEL).ok()?;
+    response.pieces(|piece| {
+        // There is room.
+        let _ = lines.extend_from_slice(piece, GFP_KERNEL);
+    });
+    Some(lines)
 }

@@ -252,6 +252,21 @@ struct sk_buff *up_genlmsg_new(size_t payload)
 	return genlmsg_new(payload, GFP_KERNEL);
 }
 
+/* nla_put() is a chain of four calls, and an event has ten attributes. */
+int up_nla_put(struct sk_buff *skb, int type, int len, const void *data)
+{
+	struct nlattr *nla;
+
+	if (unlikely(skb_tailroom(skb) < nla_total_size(len)))
+		return -EMSGSIZE;
+	nla = __skb_put(skb, nla_total_size(len));
+	nla->nla_type = type;
+	nla->nla_len = nla_attr_size(len);
+	memset((unsigned char *)nla + nla->nla_len, 0, nla_padlen(len));
+	memcpy(nla_data(nla), data, len);
+	return 0;
+}
+
 void up_genlmsg_end(struct sk_buff *skb, void *hdr)
 {
 	genlmsg_end(skb, hdr);

@@ -7,6 +7,7 @@
 use super::genl::{Request, FAMILY};
 use super::netns::NetId;
 use super::{gen, sock::Sock};
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::bindings::{self, sk_buff};
 use kernel::error::to_result;
@@ -47,9 +48,9 @@ impl Writer {
 
     fn put(&mut self, attr: u16, data: &[u8]) -> Result {
         let len = c_int::try_from(data.len()).map_err(|_| EMSGSIZE)?;
-        // SAFETY: valid skb (type invariant); nla_put() checks the room.
+        // SAFETY: valid skb (type invariant); the room is checked.
         to_result(unsafe {
-            bindings::nla_put(self.skb.as_ptr(), attr.into(), len, data.as_ptr().cast())
+            gen::up_nla_put(self.skb.as_ptr(), attr.into(), len, data.as_ptr().cast())
         })
     }
 
@@ -90,14 +91,14 @@ impl Writer {
         if nla.is_null() {
             return Err(EMSGSIZE);
         }
-        // SAFETY: the payload of `len` bytes follows the header, was zeroed or is
-        // overwritten here, and belongs to this message alone.
+        // SAFETY: the payload of `len` bytes follows the header, and belongs to this message alone,
+        // which whoever made it gives up if this fails.
         let to = unsafe {
-            let payload = nla.cast::<u8>().add(size_of::<bindings::nlattr>());
-            core::ptr::write_bytes(payload, 0, len as usize);
+            let payload = nla.cast::<MaybeUninit<u8>>();
+            let payload = payload.add(size_of::<bindings::nlattr>());
             core::slice::from_raw_parts_mut(payload, len as usize)
         };
-        if sock.copy_from(0, to) == len as usize {
+        if sock.copy_to(0, to) {
             Ok(())
         } else {
             Err(EAGAIN)

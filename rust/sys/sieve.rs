@@ -6,6 +6,7 @@
 //! in small pieces that live on the stack.
 
 use super::pages::Pages;
+use core::mem::MaybeUninit;
 use kernel::bindings::{self, sk_buff};
 use kernel::ffi::{c_int, c_void};
 
@@ -102,18 +103,15 @@ impl<S: Sieve> Run<'_, S> {
     ///
     /// As for `take`.
     unsafe fn look(&mut self, skb: *mut sk_buff, offset: u32, left: u32) -> u32 {
-        let mut piece = [0u8; PIECE];
+        let mut piece = [MaybeUninit::uninit(); PIECE];
         let n = left.min(PIECE as u32);
-        let mut window = Window {
-            to: &mut piece,
-            done: 0,
-        };
+        let mut window = Window::new(&mut piece);
         // SAFETY: as the caller promised, since `n` is within `left`.
         if unsafe { !window.fill(skb, offset, n) } {
             self.stop = Some(Stop::Unreadable);
             return 0;
         }
-        match self.sieve.look(piece.get(..n as usize).unwrap_or(&[])) {
+        match self.sieve.look(window.filled()) {
             Some(used) => u32::try_from(used).unwrap_or(n).min(n),
             None => {
                 self.stop = Some(Stop::Refused);
@@ -157,13 +155,31 @@ pub(super) unsafe extern "C" fn discard_actor(
     c_int::try_from(max).unwrap_or(c_int::MAX)
 }
 
-/// Where a copy of the front of a receive queue goes.
+/// Where a copy of the front of a receive queue goes. Invariant: the first `done` bytes of `to` were
+/// written.
 pub(super) struct Window<'a> {
-    pub(super) to: &'a mut [u8],
-    pub(super) done: usize,
+    to: &'a mut [MaybeUninit<u8>],
+    done: usize,
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// All of `to` is to be filled.
+    pub(super) fn new(to: &'a mut [MaybeUninit<u8>]) -> Self {
+        Self { to, done: 0 }
+    }
+
+    /// Bytes that still fit.
+    pub(super) fn room(&self) -> usize {
+        self.to.len().saturating_sub(self.done)
+    }
+
+    /// What was filled.
+    pub(super) fn filled(&self) -> &[u8] {
+        let filled = self.to.get(..self.done).unwrap_or(&[]);
+        // SAFETY: they were written (type invariant), and `MaybeUninit<u8>` is laid out as `u8`.
+        unsafe { core::slice::from_raw_parts(filled.as_ptr().cast(), filled.len()) }
+    }
+
     /// Copies `n` bytes of `skb` from `offset`; false if they could not be.
     ///
     /// # Safety
@@ -178,7 +194,7 @@ impl Window<'_> {
         // SAFETY: `to` has room for `n` bytes, and the range lies within the skb.
         let failed = unsafe { bindings::skb_copy_bits(skb, offset as c_int, to, n as c_int) };
         if failed == 0 {
-            self.done = self.done.saturating_add(n as usize);
+            self.done = end;
         }
         failed == 0
     }

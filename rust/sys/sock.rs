@@ -76,6 +76,9 @@ pub enum SendError {
 /// Why a descriptor was not taken: an errno and words.
 pub type FdError = (Error, &'static str);
 
+/// Parts that go out in one send.
+pub const PARTS_MAX: usize = 4;
+
 /// A held TCP socket.
 pub struct Sock {
     sock: NonNull<bindings::socket>,
@@ -252,19 +255,16 @@ impl Sock {
     /// Shows `f` the unread bytes from the one `ahead` of the first on, in pieces, until it
     /// returns false. Nothing is taken.
     pub fn peek(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) {
-        let mut piece = [0u8; 512];
+        let mut piece = [MaybeUninit::uninit(); 512];
         self.walk(ahead, |skb, mut offset, mut left| {
             while left > 0 {
                 let n = left.min(piece.len() as u32);
-                let mut window = Window {
-                    to: &mut piece,
-                    done: 0,
-                };
+                let mut window = Window::new(&mut piece);
                 // SAFETY: `walk` passes a valid range of a valid skb.
                 if unsafe { !window.fill(skb, offset, n) } {
                     return false;
                 }
-                if !f(piece.get(..n as usize).unwrap_or(&[])) {
+                if !f(window.filled()) {
                     return false;
                 }
                 offset = offset.saturating_add(n);
@@ -274,17 +274,16 @@ impl Sock {
         });
     }
 
-    /// Copies the unread bytes from the one `ahead` of the first on to `to`; says how many
-    /// there were.
-    pub fn copy_from(&self, ahead: u32, to: &mut [u8]) -> usize {
-        let mut window = Window { to, done: 0 };
+    /// Copies the unread bytes from the one `ahead` of the first on to `to`; says whether it is
+    /// full, and so all of it was written.
+    pub(super) fn copy_to(&self, ahead: u32, to: &mut [MaybeUninit<u8>]) -> bool {
+        let mut window = Window::new(to);
         self.walk(ahead, |skb, offset, left| {
-            let room = window.to.len().saturating_sub(window.done);
-            let n = left.min(u32::try_from(room).unwrap_or(u32::MAX));
+            let n = left.min(u32::try_from(window.room()).unwrap_or(u32::MAX));
             // SAFETY: `walk` passes a valid range of a valid skb.
             n > 0 && unsafe { window.fill(skb, offset, n) }
         });
-        window.done
+        window.room() == 0
     }
 
     /// `len` unread bytes from the one `ahead` of the first on. None: they are not there, cannot
@@ -292,13 +291,13 @@ impl Sock {
     pub fn copied(&self, ahead: u32, len: u32) -> Option<KVec<u8>> {
         let len = len as usize;
         let mut bytes = KVec::with_capacity(len, GFP_KERNEL).ok()?;
-        // `KVec::resize` writes them one by one.
-        // SAFETY: the vector is empty and has room for `len` bytes, which are written here.
-        unsafe {
-            ptr::write_bytes(bytes.as_mut_ptr(), 0u8, len);
-            bytes.inc_len(len);
+        let to = bytes.spare_capacity_mut().get_mut(..len)?;
+        if !self.copy_to(ahead, to) {
+            return None;
         }
-        (self.copy_from(ahead, &mut bytes) == len).then_some(bytes)
+        // SAFETY: the vector was empty, and `len` bytes were written.
+        unsafe { bytes.inc_len(len) };
+        Some(bytes)
     }
 
     /// Calls `f` with the unread ranges of the receive queue, under the socket lock.
@@ -369,20 +368,29 @@ impl Sock {
         }
     }
 
-    /// Sends what fits of `bytes`; says how many. `more`: the caller sends more at once, which
-    /// is waited for (MSG_MORE).
-    pub fn send(&self, bytes: &[u8], more: bool) -> Result<usize, SendError> {
-        let mut vec = bindings::kvec {
-            iov_base: bytes.as_ptr().cast_mut().cast(),
-            iov_len: bytes.len(),
+    /// Sends what fits of `parts`, the first `PARTS_MAX` of them; says how many bytes. `more`: the
+    /// caller sends more at once, which is waited for (MSG_MORE).
+    pub fn send(&self, parts: &[&[u8]], more: bool) -> Result<usize, SendError> {
+        const NOTHING: bindings::kvec = bindings::kvec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
         };
+        let mut vecs = [NOTHING; PARTS_MAX];
+        let (mut count, mut bytes) = (0usize, 0usize);
+        for (vec, part) in vecs.iter_mut().zip(parts) {
+            vec.iov_base = part.as_ptr().cast_mut().cast();
+            vec.iov_len = part.len();
+            bytes = bytes.saturating_add(part.len());
+            count = count.saturating_add(1);
+        }
         let mut msg = message();
         if more {
             msg.msg_flags |= gen::UP_MSG_MORE;
         }
-        // SAFETY: `vec` describes `bytes`, which are only read, during this call.
+        let vecs = vecs.as_mut_ptr();
+        // SAFETY: the first `count` of `vecs` describe parts, which are only read, during this call.
         let n = unsafe {
-            bindings::kernel_sendmsg(self.sock.as_ptr(), &mut msg, &mut vec, 1, bytes.len())
+            bindings::kernel_sendmsg(self.sock.as_ptr(), &mut msg, vecs, count, bytes)
         };
         sent(n)
     }
