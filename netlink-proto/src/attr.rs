@@ -84,8 +84,8 @@ pub(crate) fn buffer_len(message: &dyn Attributes) -> usize {
     sum
 }
 
-/// Writes all attributes. `buffer` must have [`buffer_len`] bytes, and the message must
-/// have passed [`check`].
+/// Writes all attributes. `buffer` must have [`buffer_len`] bytes, and no value may be longer
+/// than the wire takes.
 pub(crate) fn emit(message: &dyn Attributes, buffer: &mut [u8]) {
     let mut start = 0;
     message.attributes(&mut |kind, value| {
@@ -96,15 +96,18 @@ pub(crate) fn emit(message: &dyn Attributes, buffer: &mut [u8]) {
     });
 }
 
-/// An error if an attribute's value is too long for the wire.
-pub(crate) fn check(
-    message: &dyn Attributes,
+/// Appends all attributes of a message, whose name and attribute names are given for the error:
+/// a value is too long for the wire. That leaves a part in `out`.
+pub(crate) fn append(
+    message: &impl Attributes,
     name: &'static str,
     names: &'static [&'static str],
+    out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let mut result = Ok(());
     message.attributes(&mut |kind, value| {
-        let length = Attr { kind, value }.value_len();
+        let attr = Attr { kind, value };
+        let length = attr.value_len();
         if length > VALUE_MAX {
             result = Err(EncodeError {
                 message: name,
@@ -112,7 +115,21 @@ pub(crate) fn check(
                 length,
                 max: VALUE_MAX,
             });
+            return;
         }
+        let head = [(NLA_HEADER_SIZE + length) as u16, kind].map(u16::to_ne_bytes);
+        out.extend_from_slice(head.as_flattened());
+        match attr.value {
+            Value::U16(v) => out.extend_from_slice(&v.to_ne_bytes()),
+            Value::U32(v) => out.extend_from_slice(&v.to_ne_bytes()),
+            Value::Uint(v) => match u32::try_from(v) {
+                Ok(small) => out.extend_from_slice(&small.to_ne_bytes()),
+                Err(_) => out.extend_from_slice(&v.to_ne_bytes()),
+            },
+            Value::Bytes(b) => out.extend_from_slice(b),
+            Value::Flag => {}
+        }
+        out.extend_from_slice(&[0; 3][..length.wrapping_neg() % 4]);
     });
     result
 }

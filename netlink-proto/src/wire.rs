@@ -52,14 +52,16 @@ where
     M: GenlFamily + Attributes,
 {
     let number = message.command();
-    attr::check(message, name(number), set(number))?;
     let start = out.len();
-    let length = NETLINK_HEADER_LEN + GENL_HDRLEN + attr::buffer_len(message);
-    out.resize(start + length, 0);
-    let (headers, attributes) = out[start..].split_at_mut(NETLINK_HEADER_LEN + GENL_HDRLEN);
+    out.extend_from_slice(&[0; NETLINK_HEADER_LEN + GENL_HDRLEN]);
+    if let Err(error) = attr::append(message, name(number), set(number), out) {
+        out.truncate(start);
+        return Err(error);
+    }
+    let headers = &mut out[start..];
     let mut netlink = NetlinkHeader::default();
     // Few attributes of 64 KiB each at the most: far below 4 GiB.
-    netlink.length = length as u32;
+    netlink.length = headers.len() as u32;
     netlink.message_type = family;
     netlink.flags = flags;
     netlink.sequence_number = sequence;
@@ -69,7 +71,6 @@ where
         version: FAMILY_VERSION,
     };
     generic.emit(&mut headers[NETLINK_HEADER_LEN..]);
-    attr::emit(message, attributes);
     Ok(())
 }
 

@@ -247,9 +247,10 @@ impl Exchange {
         exchange
     }
 
-    /// What to do now. The shell calls this after every input, until it is empty.
-    pub fn take_actions(&mut self) -> Vec<Action> {
-        std::mem::take(&mut self.actions)
+    /// What to do now, put in the empty `actions`, whose place the next ones take. The shell calls
+    /// this after every input, until nothing comes.
+    pub fn take_actions(&mut self, actions: &mut Vec<Action>) {
+        std::mem::swap(&mut self.actions, actions);
     }
 
     /// When `timeout` must be called.

@@ -90,55 +90,103 @@ pub fn values<'a: 'h, 'h>(
         .map(|header| header.value)
 }
 
-/// Field lines as they stand on the wire, in order.
+/// Field lines as they stand on the wire, in order: `name: value` and CRLF.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lines(Vec<u8>);
+pub struct Lines {
+    bytes: Vec<u8>,
+    /// How long each one's name is, and where the line ends: they are walked several times.
+    marks: Vec<(usize, usize)>,
+}
+
+/// One of `Lines`.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'l> {
+    /// All of it.
+    pub bytes: &'l [u8],
+    /// The field's name.
+    pub name: &'l [u8],
+    /// Its value.
+    pub value: &'l [u8],
+}
+
+impl Line<'_> {
+    /// Whether the name is this one, in whatever case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// Whether the name is one of these, in whatever case.
+    pub fn is_one_of(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.is(name))
+    }
+}
 
 impl Lines {
-    /// None yet, with room for so many bytes.
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self(Vec::with_capacity(bytes))
+    /// None yet, with room for so many bytes and lines.
+    pub fn with_capacity(bytes: usize, lines: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            marks: Vec::with_capacity(lines),
+        }
     }
 
     /// Appends a line. Name and value were checked by the caller.
     pub fn put(&mut self, name: &str, value: &[u8]) {
-        put(&mut self.0, name, value);
+        put(&mut self.bytes, name, value);
+        self.marks.push((name.len(), self.bytes.len()));
     }
 
-    /// Names and values, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0
-            .split(|&b| b == b'\n')
-            .filter_map(|line| line.strip_suffix(b"\r"))
-            .filter_map(|line| {
-                let colon = line.iter().position(|&b| b == b':')?;
-                let name = std::str::from_utf8(line.get(..colon)?).ok()?;
-                // One space was put behind the colon.
-                Some((name, line.get(colon + 2..)?))
-            })
+    /// Appends a line of `head` that the parser found there. It is copied as it stands if it is as
+    /// `put` would write it.
+    pub fn put_from(&mut self, head: &[u8], name: &str, value: &[u8]) {
+        let at = name.as_ptr().addr().checked_sub(head.as_ptr().addr());
+        let size = name.len() + value.len() + 4;
+        let line = at.and_then(|at| head.get(at..)?.get(..size));
+        let tidy = line.filter(|line| {
+            let rest = line.strip_prefix(name.as_bytes());
+            let rest = rest.and_then(|rest| rest.strip_prefix(b": "));
+            rest.and_then(|rest| rest.strip_prefix(value)) == Some(b"\r\n")
+        });
+        let Some(line) = tidy else {
+            return self.put(name, value);
+        };
+        self.bytes.extend_from_slice(line);
+        self.marks.push((name.len(), self.bytes.len()));
+    }
+
+    /// All lines, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut start = 0;
+        self.marks.iter().filter_map(move |&(name, end)| {
+            let bytes = self.bytes.get(start..end)?;
+            start = end;
+            let (name, rest) = bytes.split_at_checked(name)?;
+            let value = rest.get(2..rest.len().checked_sub(2)?)?;
+            Some(Line { bytes, name, value })
+        })
     }
 
     /// The values of all fields of this name, in order.
     pub fn values<'l>(&'l self, name: &'l str) -> impl Iterator<Item = &'l [u8]> {
         self.iter()
-            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+            .filter(move |line| line.is(name))
+            .map(|line| line.value)
     }
 
     /// As they stand on the wire.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Bytes of all lines.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 }
 
 /// Writes one field line.
-pub fn put(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
+pub fn put(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: &[u8]) {
+    out.extend_from_slice(name.as_ref());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use super::fields::{self, Lines};
+use super::fields::{self, Line, Lines};
 
 /// Which fields are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,28 +82,31 @@ pub struct Forwarded {
 
 impl Forwarded {
     /// True if a field that this client sent is passed on as it is.
-    pub(super) fn passes(&self, name: &str, client: IpAddr) -> bool {
-        if self.style == Style::None || !is_about_the_client(name) {
+    pub(super) fn passes(&self, line: &Line, client: IpAddr) -> bool {
+        if self.style == Style::None || !is_about_the_client(line.name) {
             return true;
         }
         // X-Forwarded-For is written anew, with what it held.
-        self.trusts(client) && !(self.writes_x() && is_same(name, "x-forwarded-for"))
+        self.trusts(client) && !(self.writes_x() && is_same(line.name, "x-forwarded-for"))
     }
 
     /// Writes the fields of this hop. `kept` is what came in, `host` what the client asked for.
     pub(super) fn write(&self, out: &mut Vec<u8>, kept: &Lines, host: &str, client: IpAddr) {
         let trusted = self.trusts(client);
         let client = client.to_canonical();
-        let came = |name| trusted && kept.iter().any(|(other, _)| is_same(other, name));
+        let came = |name| trusted && kept.iter().any(|line| is_same(line.name, name));
         if self.writes_x() {
-            let mut chain = Vec::new();
-            let earlier = kept.iter().filter(|_| trusted);
-            for (_, value) in earlier.filter(|(name, _)| is_same(name, "x-forwarded-for")) {
-                chain.extend_from_slice(value);
-                chain.extend_from_slice(b", ");
+            out.extend_from_slice(b"X-Forwarded-For: ");
+            if trusted {
+                for line in kept.iter() {
+                    if is_same(line.name, "x-forwarded-for") {
+                        out.extend_from_slice(line.value);
+                        out.extend_from_slice(b", ");
+                    }
+                }
             }
-            chain.extend_from_slice(client.to_string().as_bytes());
-            fields::put(out, "X-Forwarded-For", &chain);
+            put_address(out, client);
+            out.extend_from_slice(b"\r\n");
             if !came("x-forwarded-proto") {
                 fields::put(out, "X-Forwarded-Proto", b"http");
             }
@@ -137,24 +140,50 @@ impl Forwarded {
     }
 }
 
-fn is_about_the_client(name: &str) -> bool {
+fn is_about_the_client(name: &[u8]) -> bool {
     is_same(name, "forwarded")
         || name
             .get(.."x-forwarded-".len())
             .is_some_and(|start| is_same(start, "x-forwarded-"))
 }
 
-fn is_same(name: &str, lower: &str) -> bool {
-    let dashed = |b: u8| match b {
+fn is_same(name: &[u8], lower: &str) -> bool {
+    let dashed = |b: &u8| match *b {
         b'_' => b'-',
         other => other.to_ascii_lowercase(),
     };
-    name.len() == lower.len() && name.bytes().map(dashed).eq(lower.bytes())
+    name.len() == lower.len() && name.iter().map(dashed).eq(lower.bytes())
+}
+
+/// Writes an address as text. That of IPv4 is in every request, and formatting it the general way
+/// costs as much as parsing a field.
+fn put_address(out: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        return out.extend_from_slice(address.to_string().as_bytes());
+    };
+    for (at, byte) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        let digits = [byte / 100, byte / 10 % 10, byte % 10].map(|digit| b'0' + digit);
+        let zeros = usize::from(byte < 10) + usize::from(byte < 100);
+        out.extend(digits.into_iter().skip(zeros));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_everywhere() {
+        for byte in 0..=255u8 {
+            let address = IpAddr::from([byte, 0, 10, byte]);
+            let mut out = Vec::new();
+            put_address(&mut out, address);
+            assert_eq!(out, address.to_string().into_bytes());
+        }
+    }
 
     #[test]
     fn networks() {
@@ -198,11 +227,8 @@ mod tests {
             kept.put(name, value.as_bytes());
         }
         let mut out = Vec::new();
-        for (name, value) in kept
-            .iter()
-            .filter(|(name, _)| forwarded.passes(name, client))
-        {
-            fields::put(&mut out, name, value);
+        for line in kept.iter().filter(|line| forwarded.passes(line, client)) {
+            out.extend_from_slice(line.bytes);
         }
         forwarded.write(&mut out, &kept, "a:80", client);
         String::from_utf8(out).unwrap().replace("\r\n", "|")

@@ -15,8 +15,17 @@ pub fn strict(head: &[u8]) -> Result<&[u8], Problem> {
     while let Some(after) = rest.strip_prefix(b"\r\n") {
         rest = after;
     }
-    let mut previous = 0u8;
-    for (at, &byte) in rest.iter().enumerate() {
+    let (mut at, mut previous) = (0, 0u8);
+    loop {
+        // Most of a head is plain text.
+        let plain = underpass_framing::plain_text(rest.get(at..).unwrap_or_default());
+        if plain > 0 {
+            at += plain;
+            previous = b' ';
+        }
+        let Some(&byte) = rest.get(at) else {
+            return Ok(rest);
+        };
         let next = rest.get(at + 1).copied();
         match byte {
             b'\n' if previous != b'\r' => return Err(problem::BARE_LF),
@@ -28,8 +37,8 @@ pub fn strict(head: &[u8]) -> Result<&[u8], Problem> {
             _ => {}
         }
         previous = byte;
+        at += 1;
     }
-    Ok(rest)
 }
 
 /// Puts folded fields of a response on one line (RFC 9112 section 5.2): each fold becomes a

@@ -57,7 +57,7 @@ impl Response {
             keep_alive: !connection.close && (version == Version::Http11 || connection.keep_alive),
             upgrade: upgrade(headers, status),
             phrase: parsed.reason.unwrap_or_default().as_bytes().to_vec(),
-            kept: Lines::with_capacity(head.len()),
+            kept: Lines::with_capacity(head.len(), headers.len()),
         };
         // RFC 9110 sections 8.6 and 9.3.6, 9112 section 6.1: these say nothing of a body here,
         // and could only mislead.
@@ -69,7 +69,7 @@ impl Response {
                 misleads && fields::is_one_of(name, &["content-length", "transfer-encoding"]);
             let ends_here = name.eq_ignore_ascii_case("upgrade") || connection.removes(name);
             if !of_no_body && !ends_here {
-                response.kept.put(name, header.value);
+                response.kept.put_from(head, name, header.value);
             }
         }
         Ok(response)

@@ -5,11 +5,12 @@
 //! stands behind them; no rule of a route can touch what frames or routes a message, which
 //! `Edit` refuses; fields of this hop (Connection, TE, Upgrade, Expect) are only ever ours.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use super::body::Length;
-use super::fields::{self, Lines};
+use super::fields::{self, Line, Lines};
 use super::forwarded::{Forwarded, Style};
 use super::{date, line, Request, Response, Version};
 use crate::address::Address;
@@ -126,10 +127,8 @@ impl Edit {
         self.add.len()
     }
 
-    fn removes(&self, name: &str) -> bool {
-        self.remove
-            .iter()
-            .any(|other| other.eq_ignore_ascii_case(name))
+    fn removes(&self, line: &Line) -> bool {
+        self.remove.iter().any(|name| line.is(name))
     }
 }
 
@@ -188,19 +187,19 @@ impl Rewrite {
         if !self.response.remove.is_empty() {
             return None;
         }
-        let via = self.via(Version::Http11);
-        let mut lines = Vec::with_capacity(via.len() + self.response.added() + 8);
-        fields::put(&mut lines, "Via", via.as_bytes());
+        let mut lines = Vec::with_capacity(self.via.len() + self.response.added() + 16);
+        self.put_via(&mut lines, Version::Http11);
         lines.extend_from_slice(self.response.add.as_bytes());
         Some(lines)
     }
 
-    fn via(&self, version: Version) -> String {
-        let version = match version {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-        };
-        format!("{version} {}", self.via)
+    fn put_via(&self, out: &mut Vec<u8>, version: Version) {
+        out.extend_from_slice(match version {
+            Version::Http10 => b"Via: 1.0 ",
+            Version::Http11 => b"Via: 1.1 ",
+        });
+        out.extend_from_slice(self.via.as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -213,36 +212,32 @@ impl Request {
         }
         // Always 1.1: whatever the client speaks, this hop speaks 1.1.
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let host = match &rewrite.host {
-            Host::Client if self.host.is_empty() => hop.local.to_string(),
-            Host::Client => self.host.clone(),
-            Host::Fixed(host) => host.clone(),
+        let host: Cow<str> = match &rewrite.host {
+            Host::Client if self.host.is_empty() => hop.local.to_string().into(),
+            Host::Client => self.host.as_str().into(),
+            Host::Fixed(host) => host.as_str().into(),
             Host::Backend => match hop.backend {
-                Address::Tcp(address) => address.to_string(),
+                Address::Tcp(address) => address.to_string().into(),
                 // A path is no host.
-                Address::Unix(_) => "localhost".to_owned(),
+                Address::Unix(_) => "localhost".into(),
             },
         };
         let mut has_host = false;
-        for (name, value) in self.kept.iter() {
-            if name.eq_ignore_ascii_case("host") {
+        for line in self.kept.iter() {
+            if line.is("host") {
                 has_host = true;
-                fields::put(&mut out, name, host.as_bytes());
-            } else if name.eq_ignore_ascii_case("trailer") {
-                let names = rewrite.trailer(value);
+                fields::put(&mut out, line.name, host.as_bytes());
+            } else if line.is("trailer") {
+                let names = rewrite.trailer(line.value);
                 if self.length == Length::Chunked && !names.is_empty() {
-                    fields::put(&mut out, name, &names);
+                    fields::put(&mut out, line.name, &names);
                 }
-            } else if name.eq_ignore_ascii_case("max-forwards") {
-                match self.max_forwards {
-                    Some(hops) => {
-                        let left = hops.saturating_sub(1).to_string();
-                        fields::put(&mut out, name, left.as_bytes());
-                    }
-                    None => fields::put(&mut out, name, value),
-                }
-            } else if rewrite.forwarded.passes(name, hop.client) && !rewrite.request.removes(name) {
-                fields::put(&mut out, name, value);
+            } else if let (Some(hops), true) = (self.max_forwards, line.is("max-forwards")) {
+                let left = hops.saturating_sub(1).to_string();
+                fields::put(&mut out, line.name, left.as_bytes());
+            } else if rewrite.forwarded.passes(&line, hop.client) && !rewrite.request.removes(&line)
+            {
+                out.extend_from_slice(line.bytes);
             }
         }
         if !has_host {
@@ -250,7 +245,7 @@ impl Request {
         }
         let (kept, client) = (&self.kept, hop.client);
         rewrite.forwarded.write(&mut out, kept, &self.host, client);
-        fields::put(&mut out, "Via", rewrite.via(self.version).as_bytes());
+        rewrite.put_via(&mut out, self.version);
         self.hop_by_hop(&mut out, rewrite);
         if ask {
             fields::put(&mut out, "Expect", b"100-continue");
@@ -286,9 +281,9 @@ impl Request {
     pub fn reflected(&self) -> Vec<u8> {
         const SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
         let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
-        for (name, value) in self.kept.iter() {
-            if !fields::is_one_of(name, &SECRET) {
-                fields::put(&mut out, name, value);
+        for line in self.kept.iter() {
+            if !line.is_one_of(&SECRET) {
+                out.extend_from_slice(line.bytes);
             }
         }
         out.extend_from_slice(b"\r\n");
@@ -329,20 +324,20 @@ impl Response {
             Length::Exact(_) | Length::UntilClose => false,
         };
         let (mut coded, mut dated) = (false, false);
-        for (name, value) in self.kept.iter() {
-            if name.eq_ignore_ascii_case("transfer-encoding") {
+        for line in self.kept.iter() {
+            if line.is("transfer-encoding") {
                 if may_code {
                     coded = true;
-                    fields::put(&mut out, name, value);
+                    out.extend_from_slice(line.bytes);
                 }
-            } else if name.eq_ignore_ascii_case("trailer") {
-                let names = rewrite.trailer(value);
+            } else if line.is("trailer") {
+                let names = rewrite.trailer(line.value);
                 if leaves == Length::Chunked && !names.is_empty() {
-                    fields::put(&mut out, name, &names);
+                    fields::put(&mut out, line.name, &names);
                 }
-            } else if !rewrite.response.removes(name) {
-                dated |= name.eq_ignore_ascii_case("date");
-                fields::put(&mut out, name, value);
+            } else if !rewrite.response.removes(&line) {
+                dated |= line.is("date");
+                out.extend_from_slice(line.bytes);
             }
         }
         if leaves == Length::Chunked && !coded {
@@ -352,7 +347,7 @@ impl Response {
             if !dated {
                 fields::put(&mut out, "Date", date::imf(time).as_bytes());
             }
-            fields::put(&mut out, "Via", rewrite.via(self.version).as_bytes());
+            rewrite.put_via(&mut out, self.version);
             self.connection(&mut out, version, close);
             out.extend_from_slice(rewrite.response.add.as_bytes());
         }

@@ -51,6 +51,8 @@ pub struct Router<E> {
     timers: BTreeSet<(Instant, u32)>,
     /// Fronts whose exchange got an input, and may want something done.
     due: Vec<u32>,
+    /// Empty, for the actions of exchanges: as many as calls of `act` are within each other.
+    spare: Vec<Vec<Action>>,
     connected: UnboundedReceiver<Connected>,
     connect: UnboundedSender<Connected>,
     /// When exchanges have to be over, once the router is stopping.
@@ -81,6 +83,7 @@ impl<E: Engine> Router<E> {
             adopting: HashMap::new(),
             timers: BTreeSet::new(),
             due: Vec::new(),
+            spare: Vec::new(),
             connected,
             connect,
             stop_by: None,
@@ -331,14 +334,16 @@ impl<E: Engine> Router<E> {
                 break;
             };
             let serial = exchange.serial();
-            let actions = exchange.take_actions();
+            let mut actions = self.spare.pop().unwrap_or_default();
+            exchange.take_actions(&mut actions);
             front
                 .told
                 .attempts(&*self.policy, front.tag, &exchange.record, now);
             if actions.is_empty() {
+                self.spare.push(actions);
                 break;
             }
-            for action in actions {
+            for action in actions.drain(..) {
                 match action {
                     Action::Command(command, tag) => self.command(id, serial, command, tag),
                     Action::Connect { backend, fresh } => self.reach(id, backend, fresh, now),
@@ -355,6 +360,7 @@ impl<E: Engine> Router<E> {
                     Action::Finished { keep } => self.finished(id, keep, now),
                 }
             }
+            self.spare.push(actions);
         }
         self.set_timer(id);
     }

@@ -358,7 +358,7 @@ proptest! {
         let mut scene = Scene::new(REQUESTS[request], backends, terms);
         let mut watch = Watch::default();
         let look = |scene: &mut Scene, watch: &mut Watch| {
-            for action in scene.exchange.take_actions() {
+            for action in scene.actions() {
                 if matches!(action, Action::Finished { .. }) || watch.connecting {
                     // A late connection of an attempt that is over is the shell's to close.
                     watch.connecting = false;

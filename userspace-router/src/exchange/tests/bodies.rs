@@ -276,7 +276,7 @@ fn a_head_goes_into_a_used_connection_only_if_it_is_quiet() {
         let mut scene = Scene::asking(request, 1);
         scene.told();
         scene.exchange.connected(5, reused, scene.now);
-        let quiet = scene.exchange.take_actions().iter().any(|action| {
+        let quiet = scene.actions().iter().any(|action| {
             matches!(
                 action,
                 Action::Command(

@@ -56,9 +56,16 @@ impl Scene {
         Self::new(head, backends, Terms::default())
     }
 
+    /// The actions since the last call.
+    fn actions(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.exchange.take_actions(&mut actions);
+        actions
+    }
+
     /// The actions since the last call, one word each.
     fn told(&mut self) -> String {
-        let words: Vec<_> = self.exchange.take_actions().iter().map(word).collect();
+        let words: Vec<_> = self.actions().iter().map(word).collect();
         words.join(" ")
     }
 
@@ -74,7 +81,7 @@ impl Scene {
 
     fn exchange_head(&mut self, queue: u32, response: &str) -> Vec<Action> {
         self.exchange.back_head(&head(queue, response), self.now);
-        self.exchange.take_actions()
+        self.actions()
     }
 
     fn front_done(&mut self, result: ForwardResult, taken: u64) -> String {

@@ -13,7 +13,7 @@ fn allowed(head: &str, terms: Terms) -> Option<Relay> {
     let mut scene = Scene::new(head, 1, terms);
     scene.told();
     scene.exchange.connected(5, false, scene.now);
-    let routes = scene.exchange.take_actions();
+    let routes = scene.actions();
     routes.iter().find_map(|action| match action {
         Action::Command(Command::Route { relay, .. }, _) => relay.clone(),
         _ => None,

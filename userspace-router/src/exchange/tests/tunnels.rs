@@ -197,7 +197,7 @@ fn connect() {
 fn what_is_answered_here() {
     let answer = |head: &str, terms: Terms| {
         let mut scene = Scene::new(head, 1, terms);
-        let actions = scene.exchange.take_actions();
+        let actions = scene.actions();
         let words: Vec<_> = actions.iter().map(word).collect();
         let data = actions.into_iter().find_map(|action| match action {
             Action::Command(Command::Send { data, .. }, _) => Some(data),
