@@ -6,7 +6,7 @@ KERNEL ?= stock
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS='	' read -r t d; do \
-		printf '  make %-12s %s\n' "$$t" "$$d"; done
+		printf '  make %-13s %s\n' "$$t" "$$d"; done
 
 .PHONY: run
 run: ## an upload through the stock kernel in QEMU, from the host and back; KEEP=1 stays up
@@ -31,6 +31,14 @@ fuzz: ## each parser on what a fuzzer makes up, for SECONDS=300; TARGET=head, ch
 .PHONY: bench
 bench: ## what forwarding costs, beside rivals; RIVALS="..." WORKLOADS="..." for some alone
 	@RIVALS="$(RIVALS)" WORKLOADS="$(WORKLOADS)" KINDS="$(KINDS)" SAVE="$(SAVE)" bench/bench.sh
+
+.PHONY: bench-growth
+bench-growth: ## how cost, memory and speed grow with connections and CPUs; RIVALS="..." for some alone
+	@RIVALS="$(RIVALS)" KINDS="$(KINDS)" SAVE="$(SAVE)" bench/growth.sh
+
+.PHONY: profile
+profile: ## where the instructions of WORKLOAD=get with RIVAL=kernel go, by symbol
+	@SAVE="$(SAVE)" bench/profile/profile.sh "$(or $(RIVAL),kernel)" "$(or $(WORKLOAD),get)" $(CONNECTIONS)
 
 .PHONY: shell
 shell: ## a guest with module, router and tests in /payload, and this terminal; KERNEL=stock or debug

@@ -10,9 +10,8 @@
 #
 # The lines of all guests stay in build/bench/.
 
-. "$(dirname "$0")/../qemu/lib.sh"
+. "$(dirname "$0")/payload.sh"
 need_root
-qemu=$TOP/qemu
 all() { "$TOP/bench/names.py" "$1"; }
 
 if [ -n "${RIVALS:-}${WORKLOADS:-}" ]; then kinds=${KINDS:-count}; else kinds=${KINDS:-count time}; fi
@@ -20,17 +19,7 @@ rivals=${RIVALS:-$(all rivals)}
 workloads=${WORKLOADS:-$(all workloads)}
 [[ " $rivals " == *" direct "* ]] || rivals="direct $rivals"
 
-out=$TOP/build/bench
-mkdir -p "$out"
-say "building"
-adds=(--add "$("$qemu/module.sh" stock):underpass.ko" --add "$TOP/tests:tests" --add "$TOP/bench:bench")
-programs=$("$qemu/enter.sh" cargo build --release -p underpass -p underpass-bench --bins \
-	--message-format=json --quiet | "$qemu/executables.py" programs)
-bpf=$out/sockmap.bpf.o
-"$qemu/enter.sh" clang-19 -O2 -g -target bpf -I/usr/include/x86_64-linux-gnu -Wall -Werror \
-	-c "$TOP/bench/sockmap.bpf.c" -o "$bpf"
-adds+=(--add "$bpf:sockmap.bpf.o")
-while read -r program; do adds+=(--add "$program"); done <<<"$programs"
+payload
 
 lines=$out/latest.jsonl
 : >"$lines"
@@ -58,4 +47,4 @@ done
 [ "$failed" = 0 ] || die "not everything ran; the figures above are of what did"
 
 [ -z "${SAVE:-}" ] ||
-	"$TOP/bench/save.sh" "make bench RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\""
+	"$TOP/bench/save.sh" forwarding "make bench RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\""

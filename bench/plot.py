@@ -14,9 +14,9 @@ def text(x, y, words, anchor="start", size=12, weight="normal", fill=INK):
             f'font-weight="{weight}" fill="{fill}">{escape(words)}</text>')
 
 
-def plot(title, columns, rows):
+def plot(title, columns, rows, unit="thousand guest instructions more than a direct connection"):
     """columns: two lines of text each; rows: a title, whether it is ours, and a value (or None) for each
-    column, in thousand instructions.
+    column, in `unit`.
     """
     values = [value for _, _, cells in rows for value in cells if value is not None]
     top = math.ceil(math.log10(max(values)))
@@ -45,7 +45,7 @@ def plot(title, columns, rows):
             # Where there is no room to the right, to the left.
             right = x < LABELS + column * COLUMN + COLUMN * 0.62
             out.append(text(x + (8 if right else -8), y + 4, f"{value:.0f}", "start" if right else "end", 10, fill=color))
-    out.append(text(PAD, height - 8, "thousand guest instructions more than a direct connection; logarithmic", size=11))
+    out.append(text(PAD, height - 8, f"{unit}; logarithmic", size=11))
     out.append("</svg>")
     return "\n".join(out) + "\n"
 

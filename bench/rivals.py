@@ -9,6 +9,8 @@ import subprocess
 from stage import BACK, BACKEND, BIN, CLIENT, DIRECT, FRONT, LISTEN, command, running, wait_for, write
 
 RIVALS = {}
+# Drawn to be found.
+OURS = ("user", "kernel", "kernel-ask")
 
 
 def rival(name, title):
@@ -75,16 +77,19 @@ def sockmap():
         yield LISTEN
 
 
+# Connections to the back-end that each proxy keeps: as many as any workload has at once, so that nobody makes new ones.
+KEEP = 1024
+
 # A worker; what a user would set for speed, and what makes no connection end.
 HAPROXY = f"""
 global
     nbthread 1
-    maxconn 4096
+    maxconn 32768
     tune.pipesize 1048576
 defaults
     mode http
     timeout connect 10s
-    timeout client 60s
+    timeout client 600s
     timeout server 60s
     http-reuse always
     OPTIONS
@@ -126,22 +131,23 @@ user root;
 worker_processes 1;
 daemon off;
 pid /tmp/nginx.pid;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 32768; }}
 http {{
     access_log off;
     sendfile on;
     keepalive_requests 100000000;
+    keepalive_timeout 600s;
     client_max_body_size 0;
     client_body_temp_path /tmp/nginx-body;
     proxy_temp_path /tmp/nginx-proxy;
     OPTIONS
     upstream back {{
         server {BACKEND};
-        keepalive 64;
+        keepalive {KEEP};
         keepalive_requests 100000000;
     }}
     server {{
-        listen {LISTEN};
+        listen {LISTEN} backlog=4096;
         location / {{
             proxy_pass http://back;
             proxy_http_version 1.1;
@@ -183,7 +189,8 @@ path = "/"
 pool = "back"
 mode = "MODE"
 [limits]
-idle-connections = 64
+idle-connections = {KEEP}
+client-idle-ms = 600000
 """
 
 

@@ -32,6 +32,12 @@ def build():
     start([f"{BIN}/origin", "0.0.0.0:80"], BACK, DIRECT)
 
 
+def many_ports():
+    """Enough of them for ten thousand connections, and those that were closed just before."""
+    for name in (CLIENT, FRONT):
+        command("ip", "netns", "exec", name, "sysctl", "-q", "net.ipv4.ip_local_port_range=10000 65000")
+
+
 class Program:
     """A program in a namespace. What it says goes to a file, where nobody spends time on it."""
 

@@ -8,6 +8,7 @@
 #   --time SECONDS     hard limit for the whole guest, default 300
 #   --forward P:Q      the host's 127.0.0.1:P leads to the guest's port Q
 #   --icount N         one vCPU that counts instructions (QEMU's shift=N): repeatable figures
+#   --cpus N           vCPUs, default 2
 #   --console FILE     where the kernel's console goes, default a temporary file that is
 #                      kept, and named, on failure only
 #   --interactive      COMMAND gets this terminal
@@ -27,7 +28,7 @@ debug) memory=2048 ;;
 esac
 shift
 
-adds=() project='' seconds=300 forward='' icount='' console='' interactive=''
+adds=() project='' seconds=300 forward='' cpus=2 icount='' console='' interactive=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--add) adds+=("$2") && shift 2 ;;
@@ -35,6 +36,7 @@ while [ $# -gt 0 ]; do
 	--memory) memory=$2 && shift 2 ;;
 	--time) seconds=$2 && shift 2 ;;
 	--forward) forward=$2 && shift 2 ;;
+	--cpus) cpus=$2 && shift 2 ;;
 	--icount) icount=$2 && shift 2 ;;
 	--console) console=$2 && shift 2 ;;
 	--interactive) interactive=yes && shift ;;
@@ -97,7 +99,7 @@ qemu=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-re
 if [ -n "$icount" ]; then
 	qemu+=(-accel tcg -cpu "Nehalem,+rdrand" -smp 1 -icount "shift=$icount")
 else
-	qemu+=(-accel "tcg,thread=multi" -cpu "Nehalem,+rdrand" -smp 2)
+	qemu+=(-accel "tcg,thread=multi" -cpu "Nehalem,+rdrand" -smp "$cpus")
 fi
 disk "$guest/root.squashfs" root on
 disk "$work/payload.squashfs" payload on

@@ -9,5 +9,8 @@ pub mod poll;
 /// What one call reads or writes at most.
 pub const CHUNK: usize = 256 << 10;
 
+/// Connections that may wait to be accepted.
+pub const BACKLOG: i32 = 4096;
+
 /// What a program that cannot go on says.
 pub type Failure = Box<dyn std::error::Error>;

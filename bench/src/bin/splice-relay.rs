@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{connect, socket_with, AddressFamily, SocketFlags, SocketType};
 use rustix::pipe::{fcntl_setpipe_size, pipe_with, splice, PipeFlags, SpliceFlags};
 use underpass_bench::poll::{Interest, Poll};
-use underpass_bench::Failure;
+use underpass_bench::{Failure, BACKLOG};
 
 const PIPE: usize = 1 << 20;
 /// The listener's number. Pair N has the numbers 2N (client) and 2N + 1 (back-end).
@@ -128,6 +128,8 @@ fn main() -> Result<(), Failure> {
     };
     let backend: SocketAddr = backend.parse()?;
     let listener = TcpListener::bind(listen)?;
+    // So many connect at once in `make bench-growth`.
+    rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     let mut poll = Poll::new()?;
     poll.add(&listener, LISTENER, Interest::IN)?;

@@ -15,6 +15,7 @@
 //!     do=check         compares all bytes, at both ends, and measures nothing
 //!     do=latency       prints one line: how long each of the requests took, sorted
 //!     do=forever       goes on until it is killed; says `begun` after the warm-up
+//!     do=hold          one request on each connection, some at a time; says `begun`, and holds them open until it is killed
 //!
 //! One process, one thread. Whatever is not a complete, good answer ends it with words and exit code 1.
 #![forbid(unsafe_code)]
@@ -34,6 +35,9 @@ use underpass_bench::content::Content;
 use underpass_bench::poll::{Interest, Poll};
 use underpass_bench::{Failure, CHUNK};
 
+/// So many clients connect at once where all are to be held: fewer than any listener's backlog.
+const AT_ONCE: u64 = 64;
+
 /// All clients, and what they share.
 struct Load {
     options: Options,
@@ -48,25 +52,57 @@ struct Load {
 
 impl Load {
     fn new(options: Options) -> Result<Self, Failure> {
-        let poll = Poll::new()?;
-        let check = options.task == Task::Check;
-        let mut clients = Vec::new();
-        for number in 0..options.connections {
-            let client = Client::connect(options.to, options.work, options.size, number, check)?;
-            poll.add(client.stream(), number, client.interest())?;
-            clients.push(client);
-        }
-        let began = vec![Instant::now(); clients.len()];
-        let (content, buffer) = (Content::new(), vec![0; CHUNK]);
         Ok(Self {
             options,
-            content,
-            poll,
-            buffer,
-            clients,
-            began,
+            content: Content::new(),
+            poll: Poll::new()?,
+            buffer: vec![0; CHUNK],
+            clients: Vec::new(),
+            began: Vec::new(),
             took: Vec::new(),
         })
+    }
+
+    /// Begins to connect so many more clients.
+    fn connect(&mut self, count: u64) -> Result<(), Failure> {
+        let Options { to, work, size, .. } = self.options;
+        let check = self.options.task == Task::Check;
+        for _ in 0..count {
+            let number = self.clients.len() as u64;
+            let client = Client::connect(to, work, size, number, check)?;
+            self.poll.add(client.stream(), number, client.interest())?;
+            self.clients.push(client);
+            self.began.push(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Makes one request on each of that many new connections.
+    fn open(&mut self, count: u64) -> Result<(), Failure> {
+        let mut to_open = count;
+        while to_open > 0 {
+            let batch = to_open.min(AT_ONCE);
+            let first = self.clients.len();
+            self.connect(batch)?;
+            for number in first..self.clients.len() {
+                self.begin(number)?;
+            }
+            let mut to_end = batch;
+            while to_end > 0 {
+                to_end -= self.turns()?;
+            }
+            to_open -= batch;
+        }
+        Ok(())
+    }
+
+    /// Waits, and goes on with whoever is ready. Returns how many requests have ended; nobody begins another.
+    fn turns(&mut self) -> Result<u64, Failure> {
+        let mut ended = 0;
+        for (number, ready) in self.poll.wait()? {
+            ended += u64::from(self.turn(usize::try_from(number)?, ready)?);
+        }
+        Ok(ended)
     }
 
     /// Makes that many requests, as many at once as there are clients.
@@ -144,13 +180,18 @@ impl Load {
 
 fn run() -> Result<(), Failure> {
     let options = Options::from_arguments(std::env::args().skip(1))?;
-    let (task, warm_up, spans, requests) = (
-        options.task,
-        options.warm_up,
-        options.spans,
-        options.requests,
-    );
+    let Options {
+        task,
+        connections,
+        warm_up,
+        spans,
+        requests,
+        ..
+    } = options;
     let mut load = Load::new(options)?;
+    if task != Task::Hold {
+        load.connect(connections)?;
+    }
     // Before the warm-up, because starting it is work, too.
     let meter = if task == Task::Measure {
         Some(Meter::start()?)
@@ -181,6 +222,15 @@ fn run() -> Result<(), Failure> {
             std::io::stdout().flush()?;
             loop {
                 load.requests(requests)?;
+            }
+        }
+        Task::Hold => {
+            load.open(connections)?;
+            println!("begun");
+            std::io::stdout().flush()?;
+            loop {
+                // Nothing is to come. That one was closed is an error.
+                load.turns()?;
             }
         }
     }

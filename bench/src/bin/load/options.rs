@@ -21,6 +21,8 @@ pub enum Task {
     Latency,
     /// Load for others to be measured beside.
     Forever,
+    /// Connections that are open and idle.
+    Hold,
 }
 
 /// All arguments.
@@ -83,6 +85,7 @@ impl Options {
                 Some(("do", "check")) => options.task = Task::Check,
                 Some(("do", "latency")) => options.task = Task::Latency,
                 Some(("do", "forever")) => options.task = Task::Forever,
+                Some(("do", "hold")) => options.task = Task::Hold,
                 _ => {
                     return Err(format!(
                         "'{argument}' is no argument of load; the head of its main.rs lists them"

@@ -18,7 +18,7 @@ use std::net::TcpListener;
 use connection::{Connection, Next};
 use underpass_bench::content::Content;
 use underpass_bench::poll::{Interest, Poll};
-use underpass_bench::{Failure, CHUNK};
+use underpass_bench::{Failure, BACKLOG, CHUNK};
 
 /// The listener's number; connections count from 1.
 const LISTENER: u64 = 0;
@@ -26,6 +26,8 @@ const LISTENER: u64 = 0;
 fn main() -> Result<(), Failure> {
     let address = std::env::args().nth(1).ok_or("usage: origin ADDRESS")?;
     let listener = TcpListener::bind(address)?;
+    // So many connect at once in `make bench-growth`.
+    rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     let mut poll = Poll::new()?;
     poll.add(&listener, LISTENER, Interest::IN)?;
