@@ -16,7 +16,7 @@ from tables import number, table
 # What a socket is made of, and what makes it a file that is waited for: caches of the kernel.
 SOCKETS = ("TCP", "TCPv6", "sock_inode_cache", "lsm_inode_cache")
 FILES = ("filp", "dentry", "eventpoll_epi", "eventpoll_pwq", "ep_head")
-MEMORY = ("sockets", "their files", "other in the kernel", "process")
+MEMORY = ("sockets", "their files", "other kernel", "process")
 
 
 def points(lines, curve):
@@ -65,7 +65,7 @@ def grown(line):
 
     sockets, files, ends = caches(SOCKETS), caches(FILES), difference("sockets")
     return {"sockets": sockets, "their files": files,
-            "other in the kernel": sum(difference("meminfo").values()) - sockets - files,
+            "other kernel": sum(difference("meminfo").values()) - sockets - files,
             "process": (after["processes"] - before["processes"]) / count,
             "ends": ends["client"] + ends["back"], "front": ends["front"],
             "buffers": after["sockets"]["buffers"] / count}

@@ -31,7 +31,8 @@ def plot(title, columns, rows, unit="thousand guest instructions more than a dir
         for power in range(top + 1):
             x = place(left, power, top)
             out.append(f'<path d="M{x:.1f} {TOP}V{bottom}" stroke="{LINES}"/>')
-            if power < top:
+            # Where they stand close, every second one.
+            if power < top and (top <= 4 or power % 2 == 0):
                 out.append(text(x, bottom + 14, f"{10 ** power}", "middle", 9, fill=OTHERS))
     for number, (words, ours, cells) in enumerate(rows):
         y = TOP + ROW * number + ROW / 2
