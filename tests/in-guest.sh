@@ -32,7 +32,8 @@ while read -r script stock debug; do
 	[ $# = 0 ] || [[ " $* " == *" $script "* ]] || continue
 	tests+=("$script $([ "$kernel" = stock ] && echo "$stock" || echo "$debug")")
 done <vm-tests.txt
-[ "${#tests[@]}" -gt 0 ] || { echo "Bail out! vm-tests.txt names no such test: $*" && exit 1; }
+# Each name that was given has to be one.
+[ $# = 0 ] || [ "${#tests[@]}" = $# ] || { echo "Bail out! vm-tests.txt does not name all of: $*" && exit 1; }
 
 # run_one SCRIPT SECONDS: says on stdout, indented, all the script said; returns non-zero
 # with the reason in $reason.
