@@ -173,7 +173,7 @@ const TOKENS: [u64; 2] = {
 pub(super) fn is_token(byte: u8) -> bool {
     let [low, high] = TOKENS;
     let mask = if byte < 64 { low } else { high };
-    byte < 128 && mask >> (byte % 64) & 1 != 0
+    byte < 128 && (mask >> (byte % 64)) & 1 != 0
 }
 
 #[cfg(test)]

@@ -389,9 +389,8 @@ impl Sock {
         }
         let vecs = vecs.as_mut_ptr();
         // SAFETY: the first `count` of `vecs` describe parts, which are only read, during this call.
-        let n = unsafe {
-            bindings::kernel_sendmsg(self.sock.as_ptr(), &mut msg, vecs, count, bytes)
-        };
+        let n =
+            unsafe { bindings::kernel_sendmsg(self.sock.as_ptr(), &mut msg, vecs, count, bytes) };
         sent(n)
     }
 
