@@ -53,6 +53,10 @@ pub enum Command {
         head_limit: Option<u32>,
         /// Its connections begin with a PROXY protocol header.
         proxy_protocol: bool,
+        /// Milliseconds that a connection has for its first head.
+        head_ms: Option<u32>,
+        /// Connections at once.
+        connections: Option<u32>,
     },
     /// Stops accepting. Queues stay.
     ListenerDel {
@@ -239,6 +243,8 @@ impl Command {
                 fd: t.need_u32(listener::FD)? as RawFd,
                 head_limit: t.u32(listener::HEAD_LIMIT)?,
                 proxy_protocol: t.flag(listener::PROXY_PROTOCOL),
+                head_ms: t.u32(listener::HEAD_MS)?,
+                connections: t.u32(listener::CONNECTIONS)?,
             },
             cmd::LISTENER_DEL => Self::ListenerDel {
                 id: t.need_u32(listener::ID)?,
@@ -325,10 +331,14 @@ impl Attributes for Command {
                 fd,
                 head_limit,
                 proxy_protocol,
+                head_ms,
+                connections,
             } => {
                 put(listener::FD, Value::U32(*fd as u32));
                 maybe(put, listener::HEAD_LIMIT, *head_limit);
                 flag(put, listener::PROXY_PROTOCOL, *proxy_protocol);
+                maybe(put, listener::HEAD_MS, *head_ms);
+                maybe(put, listener::CONNECTIONS, *connections);
             }
             Self::ListenerDel { id } | Self::ListenerGet { id } => {
                 put(listener::ID, Value::U32(*id));

@@ -10,6 +10,10 @@ pub const FAMILY_VERSION: u8 = 1;
 
 /// Head bytes that a listener or queue collects unless told otherwise.
 pub const HEAD_LIMIT_DEFAULT: u32 = 32768;
+/// Milliseconds that a connection has for its first head unless told otherwise.
+pub const HEAD_MS_DEFAULT: u32 = 60000;
+/// Connections that a listener has at once unless told otherwise.
+pub const CONNECTIONS_DEFAULT: u32 = 65536;
 /// The largest head limit; a head and its event must fit one attribute.
 pub const HEAD_LIMIT_MAX: u32 = 65000;
 /// Bytes of `data` that may wait in one queue for its peer to read.
@@ -175,8 +179,17 @@ pub mod listener {
     /// `head-limit` and comes up in front of the first head. What comes up without one
     /// that is whole is not to be trusted.
     pub const PROXY_PROTOCOL: u16 = 8;
+    /// Milliseconds from accepting a connection to the end of its first head. After that it
+    /// is closed, with a 408 if it had begun one. A router knows of a connection from its
+    /// first head on, and later ones are its own to wait for. Default 60000.
+    pub const HEAD_MS: u16 = 9;
+    /// Connections of this listener at once. More are not accepted until one of them is
+    /// closed, but wait in the socket's own backlog. Default 65536.
+    pub const CONNECTIONS: u16 = 10;
+    /// Connections of this listener now.
+    pub const OPEN: u16 = 11;
     /// The largest number of this set.
-    pub const MAX: u16 = 8;
+    pub const MAX: u16 = 11;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -188,6 +201,9 @@ pub mod listener {
         "address",
         "port",
         "proxy-protocol",
+        "head-ms",
+        "connections",
+        "open",
     ];
 }
 
@@ -345,8 +361,10 @@ pub mod stats {
     pub const QUEUES: u16 = 10;
     /// Responses passed on without being shown to a router.
     pub const RELAYED: u16 = 11;
+    /// Connections closed because their first head did not come within `head-ms`.
+    pub const LATE: u16 = 12;
     /// The largest number of this set.
-    pub const MAX: u16 = 11;
+    pub const MAX: u16 = 12;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -361,6 +379,7 @@ pub mod stats {
         "refused",
         "queues",
         "relayed",
+        "late",
     ];
 }
 

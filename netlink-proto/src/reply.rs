@@ -65,6 +65,12 @@ pub struct ListenerInfo {
     pub local: Option<SocketAddr>,
     /// Its connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// Milliseconds that a connection has for its first head.
+    pub head_ms: u32,
+    /// Connections at once.
+    pub connections: u32,
+    /// Connections now.
+    pub open: u32,
 }
 
 /// A connection in the kernel's hands.
@@ -143,6 +149,8 @@ pub struct Stats {
     pub queues: u32,
     /// Responses passed on without being shown to a router.
     pub relayed: u64,
+    /// Connections closed because their first head did not come in time.
+    pub late: u64,
 }
 
 impl Reply {
@@ -208,6 +216,9 @@ impl ListenerInfo {
             accepted: t.need_uint(listener::ACCEPTED)?,
             local: t.address(listener::ADDRESS, listener::PORT)?,
             proxy_protocol: t.flag(listener::PROXY_PROTOCOL),
+            head_ms: t.need_u32(listener::HEAD_MS)?,
+            connections: t.need_u32(listener::CONNECTIONS)?,
+            open: t.need_u32(listener::OPEN)?,
         })
     }
 }
@@ -256,6 +267,7 @@ impl Stats {
             refused: t.need_uint(stats::REFUSED)?,
             queues: t.need_u32(stats::QUEUES)?,
             relayed: t.need_uint(stats::RELAYED)?,
+            late: t.need_uint(stats::LATE)?,
         })
     }
 }
@@ -284,6 +296,9 @@ impl Attributes for Reply {
                 if l.proxy_protocol {
                     put(listener::PROXY_PROTOCOL, Value::Flag);
                 }
+                put(listener::HEAD_MS, Value::U32(l.head_ms));
+                put(listener::CONNECTIONS, Value::U32(l.connections));
+                put(listener::OPEN, Value::U32(l.open));
             }
             Self::Queue(q) => {
                 put(queue::ID, Value::U32(q.id));
@@ -338,6 +353,7 @@ impl Attributes for Reply {
                 put(stats::REFUSED, Value::Uint(s.refused));
                 put(stats::QUEUES, Value::U32(s.queues));
                 put(stats::RELAYED, Value::Uint(s.relayed));
+                put(stats::LATE, Value::Uint(s.late));
             }
         }
     }

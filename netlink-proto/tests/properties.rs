@@ -59,13 +59,21 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(id, credit, grace)| Command::RouterTakeover { id, credit, grace }),
         any::<u32>().prop_map(|id| Command::RouterGet { id }),
         Just(Command::RouterDump),
-        (any::<i32>(), of(any::<u32>()), any::<bool>()).prop_map(
-            |(fd, head_limit, proxy_protocol)| Command::ListenerAdd {
-                fd,
-                head_limit,
-                proxy_protocol
-            }
-        ),
+        (
+            any::<i32>(),
+            of(any::<u32>()),
+            any::<bool>(),
+            any::<[Option<u32>; 2]>()
+        )
+            .prop_map(|(fd, head_limit, proxy_protocol, [head_ms, connections])| {
+                Command::ListenerAdd {
+                    fd,
+                    head_limit,
+                    proxy_protocol,
+                    head_ms,
+                    connections,
+                }
+            }),
         any::<u32>().prop_map(|id| Command::ListenerDel { id }),
         any::<u32>().prop_map(|id| Command::ListenerGet { id }),
         Just(Command::ListenerDump),
@@ -206,6 +214,9 @@ fn reply() -> impl Strategy<Value = Reply> {
             accepted: wide[0],
             local: local.map(plain),
             proxy_protocol: n[3] > 9,
+            head_ms: n[4],
+            connections: n[5],
+            open: n[6],
         })
     });
     let queue = (
@@ -261,6 +272,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             refused: b[4],
             queues: n[0],
             relayed: b[0] ^ a[1],
+            late: b[1] ^ a[2],
         })
     });
     prop_oneof![router, listener, queue, stats]

@@ -13,6 +13,12 @@
 
 use super::prelude::Prelude;
 
+/// What a client gets that began its first head and did not send all of it in time.
+pub const HEAD_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+    Content-Length: 0\r\n\
+    Connection: close\r\n\
+    Proxy-Status: underpass; error=http_request_error; details=\"head-late\"\r\n\r\n";
+
 /// Verdict on the bytes seen so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scan {

@@ -22,7 +22,7 @@ mod trailer;
 
 pub use self::body::{Body, Framing, Next};
 pub use self::chunked::{ChunkLine, Chunked, Malformed, CRLF, LAST_CHUNK, TRAILERS_MAX};
-pub use self::head::{HeadScan, Scan};
+pub use self::head::{HeadScan, Scan, HEAD_LATE};
 pub use self::receiver::{Answer, Broken, Ending, Fin, Reason, Receiver, Refusal, Side, State};
 pub use self::response::{is_field_lines, plain_text, relay, Relayed, RELAYED_MAX};
 pub use self::trailer::{may_be_trailer, Trailers};

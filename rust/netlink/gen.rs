@@ -9,6 +9,8 @@ pub const FAMILY_NAME: &[u8] = b"underpass\0";
 pub const FAMILY_VERSION: u8 = 1;
 
 pub const HEAD_LIMIT_DEFAULT: u32 = 32768;
+pub const HEAD_MS_DEFAULT: u32 = 60000;
+pub const CONNECTIONS_DEFAULT: u32 = 65536;
 pub const HEAD_LIMIT_MAX: u32 = 65000;
 pub const SEND_LIMIT: u32 = 131072;
 pub const DATA_MAX: u32 = 65000;
@@ -63,7 +65,10 @@ pub mod listener {
     pub const ADDRESS: u16 = 6;
     pub const PORT: u16 = 7;
     pub const PROXY_PROTOCOL: u16 = 8;
-    pub const MAX: u16 = 8;
+    pub const HEAD_MS: u16 = 9;
+    pub const CONNECTIONS: u16 = 10;
+    pub const OPEN: u16 = 11;
+    pub const MAX: u16 = 11;
 }
 
 pub mod queue {
@@ -119,7 +124,8 @@ pub mod stats {
     pub const REFUSED: u16 = 9;
     pub const QUEUES: u16 = 10;
     pub const RELAYED: u16 = 11;
-    pub const MAX: u16 = 11;
+    pub const LATE: u16 = 12;
+    pub const MAX: u16 = 12;
 }
 
 pub mod side {
@@ -218,7 +224,7 @@ pub const ROUTER_GET_POLICY: [Attr; 1] = [Attr {
         max: 4294967295,
     },
 }];
-pub const LISTENER_ADD_POLICY: [Attr; 3] = [
+pub const LISTENER_ADD_POLICY: [Attr; 5] = [
     Attr {
         id: listener::FD,
         kind: Kind::U32 {
@@ -236,6 +242,20 @@ pub const LISTENER_ADD_POLICY: [Attr; 3] = [
     Attr {
         id: listener::PROXY_PROTOCOL,
         kind: Kind::Flag,
+    },
+    Attr {
+        id: listener::HEAD_MS,
+        kind: Kind::U32 {
+            min: 1,
+            max: 86400000,
+        },
+    },
+    Attr {
+        id: listener::CONNECTIONS,
+        kind: Kind::U32 {
+            min: 1,
+            max: 4294967295,
+        },
     },
 ];
 pub const LISTENER_DEL_POLICY: [Attr; 1] = [Attr {

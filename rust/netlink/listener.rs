@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::gen::HEAD_LIMIT_DEFAULT;
 use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
+use super::gen::{CONNECTIONS_DEFAULT, HEAD_LIMIT_DEFAULT, HEAD_MS_DEFAULT};
 use super::{check_owner, engine, refuse, reply, required, sender};
-use crate::queue::{Engine, Listener};
+use crate::queue::{Accept, Engine, Listener};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
 use crate::sys::netns::NetId;
@@ -66,14 +66,17 @@ impl Do for Add {
         let engine = engine()?;
         let router = sender(&engine, request)?;
         let fd = required(request, listener::FD, "fd")?;
-        let limit = request
-            .u32(listener::HEAD_LIMIT)
-            .unwrap_or(HEAD_LIMIT_DEFAULT);
+        let or = |attr, default| request.u32(attr).unwrap_or(default);
+        let terms = Accept {
+            head_limit: or(listener::HEAD_LIMIT, HEAD_LIMIT_DEFAULT),
+            head_ms: or(listener::HEAD_MS, HEAD_MS_DEFAULT),
+            connections: or(listener::CONNECTIONS, CONNECTIONS_DEFAULT),
+            proxy_protocol: request.flag(listener::PROXY_PROTOCOL),
+        };
         let refused = |(errno, words): FdError| refuse!(errno, listener::FD, "fd {fd}: {words}");
         let sock = Sock::from_fd(fd).map_err(refused)?;
         listening(&sock.kind(), request.net()).map_err(refused)?;
-        let proxy = request.flag(listener::PROXY_PROTOCOL);
-        let l = Listener::new(&engine, &router, sock, limit, proxy)?;
+        let l = Listener::new(&engine, &router, sock, terms)?;
         engine
             .add_listener(&l, |kind| listening(kind, request.net()))
             .map_err(refused)?;

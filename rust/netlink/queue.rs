@@ -85,7 +85,7 @@ impl Do for Add {
         let sock = Sock::from_fd(fd).map_err(refused)?;
         connected(&sock.kind(), request.net()).map_err(refused)?;
         let rx = Receiver::new(side, limit);
-        let q = Queue::new(&engine, &router, sock, rx, 0, limit)?;
+        let q = Queue::new(&engine, &router, sock, rx, limit, None)?;
         let mut reply = Message::reply(request, Self::CMD, reply::SIZE)?;
         reply::queue(reply.writer(), &q)?;
         // Locked, so that no event comes before the reply, and nobody ends it meanwhile.

@@ -35,14 +35,16 @@ pub fn router(out: &mut Writer, r: &Router) -> Result {
 pub fn listener(out: &mut Writer, l: &Listener) -> Result {
     out.u32(listener::ID, l.id)?;
     out.u32(listener::ROUTER, l.router.id)?;
-    out.u32(listener::HEAD_LIMIT, l.head_limit)?;
+    out.u32(listener::HEAD_LIMIT, l.terms.head_limit)?;
     out.uint(listener::ACCEPTED, l.accepted.load(Relaxed))?;
     out.bytes(listener::ADDRESS, l.local.ip())?;
     out.u16(listener::PORT, l.local.port)?;
-    if l.proxy_protocol {
+    if l.terms.proxy_protocol {
         out.flag(listener::PROXY_PROTOCOL)?;
     }
-    Ok(())
+    out.u32(listener::HEAD_MS, l.terms.head_ms)?;
+    out.u32(listener::CONNECTIONS, l.terms.connections)?;
+    out.u32(listener::OPEN, l.open_now())
 }
 
 pub fn queue(out: &mut Writer, q: &Queue) -> Result {

@@ -31,6 +31,7 @@ impl Do for Get {
             (stats::OVERFLOWS, &s.overflows),
             (stats::REFUSED, &s.refused),
             (stats::RELAYED, &s.relayed),
+            (stats::LATE, &s.late),
         ] {
             out.uint(attr, count.get())?;
         }

@@ -11,7 +11,7 @@ use super::connection::Life;
 use super::output::Flush;
 use super::pump::RETRY_MS;
 use super::{Inner, Queue};
-use crate::framing::{Ending, Side, State};
+use crate::framing::{Ending, Side, State, HEAD_LATE};
 use crate::sys::clock;
 use crate::sys::hook::{self, Endpoint};
 use kernel::sync::atomic::Relaxed;
@@ -25,7 +25,7 @@ const STALL_MS: u64 = 60_000;
 /// Bytes that one run of a drain reads.
 const DRAIN_BUDGET: u64 = 1 << 20;
 /// Bytes and milliseconds of a drain that the kernel starts itself.
-const ORPHAN_DRAIN: (u64, u64) = (1 << 20, 5_000);
+const FAREWELL: (u64, u64) = (1 << 20, 5_000);
 
 /// What a client gets whose request found no router within its grace time.
 const NO_ROUTER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -170,16 +170,29 @@ pub(super) fn end_orphan(this: &Arc<Queue>) {
         this.side == Side::Front && matches!(inner.rx.state(), State::Ready { .. })
     };
     if waits {
-        let mut out = this.out.lock();
-        if out.reserve(NO_ROUTER.len()).is_ok() {
-            // Room was reserved.
-            let _ = out.push(NO_ROUTER);
-        }
-        drop(out);
-        end(this, How::Drain(ORPHAN_DRAIN.0, ORPHAN_DRAIN.1));
+        end_with(this, NO_ROUTER);
     } else {
         end(this, How::Close);
     }
+}
+
+/// Ends a connection whose first head did not come in time.
+pub(super) fn end_late(this: &Arc<Queue>) {
+    this.router.stats.late.add(1);
+    let begun = this.inner.lock().rx.scanned() > 0;
+    if begun {
+        end_with(this, HEAD_LATE);
+    } else {
+        // It asked nothing.
+        end(this, How::Close);
+    }
+}
+
+/// Says why, and reads for a while what the client still sends, so that it can read that.
+fn end_with(this: &Arc<Queue>, response: &[u8]) {
+    // Without memory for it the connection ends without a word.
+    let _ = this.out.lock().put(this.sock(), &[response], false);
+    end(this, How::Drain(FAREWELL.0, FAREWELL.1));
 }
 
 /// The router takes a forward back. Says how much was taken.

@@ -11,7 +11,7 @@ use super::body::Move;
 use super::output::Output;
 use super::pump::BUDGET;
 use super::{Engine, Router};
-use crate::framing::{Ending, Receiver, Side};
+use crate::framing::{Ending, Receiver, Side, State};
 use crate::sys::clock;
 use crate::sys::hook::{Endpoint, Saved, Wake};
 use crate::sys::sock::{Addr, Sock};
@@ -49,6 +49,15 @@ pub struct Done {
     pub generation: u32,
     /// Of a response that the router was not shown.
     pub status: Option<u16>,
+}
+
+/// Where an accepted connection comes from.
+#[derive(Clone, Copy, Default)]
+pub struct From {
+    /// The listener's number.
+    pub listener: u32,
+    /// When its first head has to be there, in milliseconds.
+    pub head_due: u64,
 }
 
 /// A response whose body moves and whose head the router was not shown.
@@ -100,6 +109,8 @@ pub struct Queue {
     pub side: Side,
     /// The listener that accepted it, or zero.
     pub listener: u32,
+    /// Until when its first head has to be there, in milliseconds; zero: for ever.
+    head_due: u64,
     /// Most bytes of a head.
     pub head_limit: u32,
     /// The peer's address.
@@ -147,10 +158,11 @@ impl Queue {
         router: &Arc<Router>,
         sock: Sock,
         rx: Receiver,
-        listener: u32,
         limit: u32,
+        from: Option<From>,
     ) -> Result<Arc<Self>> {
         let side = rx.side();
+        let From { listener, head_due } = from.unwrap_or_default();
         let inner = Inner {
             rx,
             moving: None,
@@ -167,6 +179,7 @@ impl Queue {
                 id: engine.next_id(),
                 side,
                 listener,
+                head_due,
                 head_limit: limit,
                 peer: sock.peer(),
                 local: sock.local(),
@@ -188,6 +201,19 @@ impl Queue {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Whether its first head did not come in time; if it still may, the clock looks again.
+    /// The router knows of nobody without a head, and so cannot do that.
+    pub(super) fn is_late(&self, inner: &Inner) -> bool {
+        if self.head_due == 0 || inner.known {
+            return false;
+        }
+        let late = clock::now_ms() >= self.head_due;
+        if !late {
+            self.wake_at(self.head_due);
+        }
+        late && matches!(inner.rx.state(), State::Collecting(_))
     }
 
     /// Lets the work item look at everything. Any context.
@@ -217,8 +243,8 @@ impl Queue {
     pub(super) fn wake_at(&self, at: u64) {
         let mut due = self.due.load(Relaxed);
         while due == 0 || at < due {
-            match self.due.cmpxchg(due, at, Relaxed) {
-                Ok(_) => return,
+            match self.due.cmpxchg(due, at, Full) {
+                Ok(_) => return self.engine.note_due(at),
                 Err(now) => due = now,
             }
         }

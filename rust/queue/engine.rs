@@ -17,7 +17,7 @@ use crate::sys::sock::{FdError, Kind};
 use crate::sys::workqueue::Workqueue;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{Atomic, Full, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::time::{msecs_to_jiffies, Jiffies};
 use kernel::workqueue::{
@@ -44,6 +44,8 @@ pub struct Engine {
     pub wq: Workqueue,
     last_id: Atomic<u32>,
     stopping: Atomic<u32>,
+    /// No queue is due earlier than this (milliseconds).
+    next_due: Atomic<u64>,
     #[pin]
     tables: Mutex<Tables>,
     #[pin]
@@ -76,6 +78,7 @@ impl Engine {
                 wq,
                 last_id: Atomic::new(0),
                 stopping: Atomic::new(0),
+                next_due: Atomic::new(u64::MAX),
                 tables <- new_mutex!(tables, "underpass_tables"),
                 graves <- new_mutex!(KVec::new(), "underpass_graves"),
                 reaper <- new_work!("underpass_reaper"),
@@ -208,6 +211,9 @@ impl Engine {
         drop(tables);
         inserted.map_err(|_| NO_MEMORY)?;
         queue.router.queues.add(1, Relaxed);
+        if let Some(listener) = self.listener(queue.listener) {
+            listener.entered();
+        }
         self.arm();
         hook::adopt(queue, fits).inspect_err(|_| self.remove_queue(queue))
     }
@@ -238,6 +244,9 @@ impl Engine {
         let found = self.tables.lock().queues.remove(&queue.id);
         if found.is_some() {
             queue.router.queues.fetch_sub(1, Relaxed);
+            if let Some(listener) = self.listener(queue.listener) {
+                Listener::left(&listener);
+            }
         }
     }
 
@@ -314,17 +323,37 @@ impl Engine {
         }
     }
 
-    /// Wakes what is due; says whether there is anything to wait for at all.
+    /// A queue is due at `at` (milliseconds), which its `due` says already.
+    pub(super) fn note_due(&self, at: u64) {
+        let mut next = self.next_due.load(Relaxed);
+        while at < next {
+            match self.next_due.cmpxchg(next, at, Full) {
+                Ok(_) => return,
+                Err(now) => next = now,
+            }
+        }
+    }
+
+    /// Wakes what is due; says whether there is anything to wait for at all. Looks at the queues
+    /// only if one of them is: there may be ten thousand, and most are idle.
     fn wake_due(&self) -> bool {
         let now = clock::now_ms();
         let tables = self.tables.lock();
-        for queue in tables.queues.values() {
-            let due = queue.due.load(Relaxed);
-            if due != 0 && due <= now {
-                queue.due.store(0, Relaxed);
-                Queue::kick(queue.as_arc_borrow());
-            } else if queue.router.expired() {
-                Queue::kick(queue.as_arc_borrow());
+        let expired = tables.routers.values().any(|router| router.expired());
+        if expired || self.next_due.load(Relaxed) <= now {
+            // Before any queue is looked at: who becomes due meanwhile notes it again.
+            let _ = self.next_due.xchg(u64::MAX, Full);
+            for queue in tables.queues.values() {
+                let due = queue.due.load(Relaxed);
+                if due != 0 && due <= now {
+                    queue.due.store(0, Relaxed);
+                    Queue::kick(queue.as_arc_borrow());
+                } else if expired && queue.router.expired() {
+                    Queue::kick(queue.as_arc_borrow());
+                }
+                if due > now {
+                    self.note_due(due);
+                }
             }
         }
         for listener in tables.listeners.values() {

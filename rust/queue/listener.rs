@@ -6,8 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::connection::From;
 use super::{Engine, Queue, Router};
 use crate::framing::{Receiver, Side};
+use crate::sys::clock;
 use crate::sys::hook::{self, Endpoint, Saved, Wake};
 use crate::sys::sock::{Addr, Sock};
 use kernel::prelude::*;
@@ -18,21 +20,34 @@ use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 /// Connections that one run accepts before it lets other work run.
 const BATCH: u32 = 64;
 
+/// On which terms a listener accepts; see `underpass.yaml`, set `listener`.
+#[derive(Clone, Copy)]
+pub struct Accept {
+    /// Most bytes of a head.
+    pub head_limit: u32,
+    /// How long a connection has for its first head, in milliseconds.
+    pub head_ms: u32,
+    /// Most connections at once.
+    pub connections: u32,
+    /// A PROXY protocol header is in front of the first head.
+    pub proxy_protocol: bool,
+}
+
 /// A listener.
 #[pin_data]
 pub struct Listener {
     /// Its number, never zero.
     pub id: u32,
-    /// Most bytes of a head on its queues.
-    pub head_limit: u32,
-    /// A PROXY protocol header is in front of the first head.
-    pub proxy_protocol: bool,
+    /// On which terms connections are accepted.
+    pub terms: Accept,
     /// Where it listens.
     pub local: Addr,
     /// The owner.
     pub router: Arc<Router>,
     /// Connections accepted.
     pub accepted: Atomic<u64>,
+    /// Its queues in the engine's table.
+    open: Atomic<u32>,
     engine: Arc<Engine>,
     opened: Atomic<u32>,
     sock: Sock,
@@ -51,17 +66,16 @@ impl Listener {
         engine: &Arc<Engine>,
         router: &Arc<Router>,
         sock: Sock,
-        head_limit: u32,
-        proxy_protocol: bool,
+        terms: Accept,
     ) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 id: engine.next_id(),
-                head_limit,
-                proxy_protocol,
+                terms,
                 local: sock.local(),
                 router: router.clone(),
                 accepted: Atomic::new(0),
+                open: Atomic::new(0),
                 engine: engine.clone(),
                 opened: Atomic::new(0),
                 sock,
@@ -80,7 +94,8 @@ impl Listener {
     /// Accepts up to `most` connections; says whether more may be there.
     fn accept(&self, most: u32) -> bool {
         for _ in 0..most {
-            if !self.router.may_accept() {
+            // `left` comes back for those who wait.
+            if !self.router.may_accept() || self.open_now() >= self.terms.connections {
                 return false;
             }
             match self.sock.accept() {
@@ -99,13 +114,17 @@ impl Listener {
         hook::restore_child(self, &child);
         self.accepted.add(1, Relaxed);
         self.router.note_accepted();
-        let limit = self.head_limit;
-        let rx = if self.proxy_protocol {
+        let limit = self.terms.head_limit;
+        let rx = if self.terms.proxy_protocol {
             Receiver::with_prelude(Side::Front, limit)
         } else {
             Receiver::new(Side::Front, limit)
         };
-        let queue = Queue::new(&self.engine, &self.router, child, rx, self.id, limit);
+        let from = Some(From {
+            listener: self.id,
+            head_due: clock::now_ms().saturating_add(self.terms.head_ms.into()),
+        });
+        let queue = Queue::new(&self.engine, &self.router, child, rx, limit, from);
         let result = queue.and_then(|queue| {
             // Locked, so that nobody ends it between the table and its socket.
             let _inner = queue.inner.lock();
@@ -113,6 +132,23 @@ impl Listener {
         });
         if result.is_err() {
             self.router.stats.refused.add(1);
+        }
+    }
+
+    /// How many of its queues there are.
+    pub fn open_now(&self) -> u32 {
+        self.open.load(Relaxed)
+    }
+
+    /// One of its queues is in the table.
+    pub(super) fn entered(&self) {
+        self.open.add(1, Relaxed);
+    }
+
+    /// One of its queues is there no more.
+    pub(super) fn left(this: &Arc<Self>) {
+        if this.open.fetch_sub(1, Relaxed) >= this.terms.connections {
+            Self::kick(this.as_arc_borrow());
         }
     }
 

@@ -79,6 +79,10 @@ impl Queue {
             match step {
                 Step::Again => {}
                 Step::Wait if self.stands_still(&mut inner) => {}
+                Step::Wait if self.is_late(&inner) => {
+                    drop(inner);
+                    return close::end_late(self);
+                }
                 Step::Wait => break,
                 Step::Yield => {
                     Queue::kick(self.as_arc_borrow());

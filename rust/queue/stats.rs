@@ -47,6 +47,8 @@ pub struct Stats {
     pub refused: Count,
     /// Responses passed on without being shown to a router.
     pub relayed: Count,
+    /// Connections whose first head did not come in time.
+    pub late: Count,
 }
 
 impl Stats {
@@ -63,6 +65,7 @@ impl Stats {
             overflows: Count::new(),
             refused: Count::new(),
             relayed: Count::new(),
+            late: Count::new(),
         }
     }
 

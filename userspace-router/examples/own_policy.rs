@@ -76,6 +76,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listening = Listening {
         socket: TcpListener::bind("127.0.0.1:8080")?,
         proxy_protocol: false,
+        connections: 100,
     };
     router.listen(vec![listening]).await?;
     let stop = async {

@@ -116,6 +116,7 @@ async fn serve(engine: impl Engine, config: Config) -> Result<(), String> {
             Ok(Listening {
                 socket: bind(listener.address)?,
                 proxy_protocol: listener.proxy_protocol,
+                connections: listener.connections,
             })
         })
         .collect::<Result<Vec<_>, String>>()?;

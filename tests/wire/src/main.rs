@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 mod attributes;
 mod client;
 mod coding;
@@ -27,6 +28,7 @@ const PLAN: u32 = objects::PLAN
     + exchange::PLAN
     + endings::PLAN
     + coding::PLAN
+    + arrivals::PLAN
     + attributes::PLAN
     + descriptors::PLAN
     + refusals::PLAN
@@ -38,6 +40,7 @@ fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     exchange::run(tap)?;
     endings::run(tap)?;
     coding::run(tap)?;
+    arrivals::run(tap)?;
     attributes::run(tap)?;
     descriptors::run(tap)?;
     refusals::run(tap)?;

@@ -54,6 +54,9 @@ pub mod listener {
     pub const ADDRESS: u16 = 6;
     pub const PORT: u16 = 7;
     pub const PROXY_PROTOCOL: u16 = 8;
+    pub const HEAD_MS: u16 = 9;
+    pub const CONNECTIONS: u16 = 10;
+    pub const OPEN: u16 = 11;
 }
 
 pub mod queue {
@@ -108,6 +111,7 @@ pub mod stats {
     pub const REFUSED: u16 = 9;
     pub const QUEUES: u16 = 10;
     pub const RELAYED: u16 = 11;
+    pub const LATE: u16 = 12;
 }
 
 pub mod side {

@@ -159,7 +159,7 @@ impl Scene {
     /// The counters of the namespace by attribute.
     pub fn stats(&mut self) -> Result<BTreeMap<u16, u64>, Failure> {
         let message = self.call(cmd::STATS_GET, &[])?.remove(0);
-        let numbers = stats::ACCEPTED..=stats::RELAYED;
+        let numbers = stats::ACCEPTED..=stats::LATE;
         Ok(numbers
             .map(|n| (n, message.get(n).unwrap_or(u64::MAX)))
             .collect())

@@ -14,6 +14,8 @@ use super::value::{number, DAY};
 pub struct Limits {
     /// Bytes of a head.
     pub head_bytes: u32,
+    /// How long a client has for the head of its first request.
+    pub head: Duration,
     /// Bytes of a target.
     pub target_bytes: usize,
     /// Idle connections kept per back-end.
@@ -48,6 +50,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_bytes: 32_768,
+            head: Duration::from_millis(60_000),
             target_bytes: 8_192,
             idle_connections: 32,
             idle: Duration::from_millis(30_000),
@@ -70,6 +73,7 @@ impl Default for Limits {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct LimitsTable {
     head_bytes: Option<Spanned<i64>>,
+    head_ms: Option<Spanned<i64>>,
     target_bytes: Option<Spanned<i64>>,
     idle_connections: Option<Spanned<i64>>,
     idle_ms: Option<Spanned<i64>>,
@@ -103,6 +107,7 @@ pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
             default.head_bytes.into(),
             256..=60_000,
         )? as u32,
+        head: ms(&table.head_ms, default.head, 1..=DAY)?,
         target_bytes: count(&table.target_bytes, default.target_bytes, 64..=65_000)?,
         idle_connections: count(
             &table.idle_connections,

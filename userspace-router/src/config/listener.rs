@@ -7,6 +7,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::place::Fault;
+use super::value::number;
+
+/// Connections at once where the file says nothing.
+const CONNECTIONS: u64 = 65_536;
 
 /// Where clients connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub struct Listener {
     /// Clients are proxies that begin each connection with a PROXY protocol header. One
     /// without it is reset.
     pub proxy_protocol: bool,
+    /// Connections at once; more wait to be accepted.
+    pub connections: u32,
 }
 
 #[derive(Deserialize)]
@@ -24,6 +30,7 @@ pub(super) struct ListenerTable {
     address: Spanned<String>,
     #[serde(default)]
     proxy_protocol: bool,
+    connections: Option<Spanned<i64>>,
 }
 
 /// Checks one table.
@@ -31,6 +38,8 @@ pub(super) fn listener(table: &ListenerTable) -> Result<Listener, Fault> {
     Ok(Listener {
         address: address(&table.address)?,
         proxy_protocol: table.proxy_protocol,
+        // The cast loses nothing: the range ends far below 2^32.
+        connections: number(table.connections.as_ref(), CONNECTIONS, 1..=10_000_000)? as u32,
     })
 }
 

@@ -80,6 +80,10 @@ pub struct Listen {
     pub head_limit: u32,
     /// Each begins with a PROXY protocol header, which comes up with its first head.
     pub proxy_protocol: bool,
+    /// Milliseconds that each has for its first head; a head that was begun is answered by 408.
+    pub head_ms: u32,
+    /// How many there are at once; more wait to be accepted.
+    pub connections: u32,
 }
 
 /// A connection to be taken over.

@@ -66,6 +66,8 @@ pub struct Listening {
     pub socket: TcpListener,
     /// Each connection begins with a PROXY protocol header; one without it is reset.
     pub proxy_protocol: bool,
+    /// Connections at once; more wait to be accepted.
+    pub connections: u32,
 }
 
 impl<E: Engine> Router<E> {
@@ -101,6 +103,8 @@ impl<E: Engine> Router<E> {
             let terms = Listen {
                 head_limit: self.limits.head_bytes,
                 proxy_protocol,
+                head_ms: self.limits.head.as_millis() as u32,
+                connections: listening.connections,
             };
             let token = Kind::Listener.token(number, 0);
             self.engine.listen(listening.socket, terms, token);

@@ -174,6 +174,7 @@ fn nothing_is_left_after_thousands_of_exchanges() {
         let listening = Listening {
             socket,
             proxy_protocol: false,
+            connections: 100,
         };
         router.listen(vec![listening]).await.expect("it listens");
         let (done, clients) = oneshot::channel();

@@ -5,6 +5,7 @@
 //! `UNDERPASS_ENGINE` chooses the engine (default `user`; `kernel` needs root and the
 //! module). So the same tests hold for both engines.
 
+mod arrivals;
 mod chunked;
 mod conversions;
 mod ends;

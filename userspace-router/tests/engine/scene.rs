@@ -178,12 +178,17 @@ impl Scene {
     }
 
     pub fn listen(&mut self, proxy_protocol: bool) -> SocketAddr {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = socket.local_addr().expect("an address");
-        let terms = Listen {
+        self.listen_with(Listen {
             head_limit: HEAD_LIMIT,
             proxy_protocol,
-        };
+            head_ms: 60_000,
+            connections: 100,
+        })
+    }
+
+    pub fn listen_with(&mut self, terms: Listen) -> SocketAddr {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("an address");
         let token = self.token();
         {
             let _inside = self.runtime.enter();
@@ -214,6 +219,12 @@ impl Scene {
             Incoming::Event(Event::Head(head)) if head.listener.is_some() => Some(head.clone()),
             _ => None,
         })
+    }
+
+    /// Heads that were told and that no test looked at.
+    pub fn heads_told(&self) -> usize {
+        let is_head = |told: &&Incoming| matches!(told, Incoming::Event(Event::Head(_)));
+        self.inbox.iter().filter(is_head).count()
     }
 
     pub fn done(&mut self, id: u32) -> Done {

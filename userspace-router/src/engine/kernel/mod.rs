@@ -275,6 +275,8 @@ impl Engine for KernelEngine {
             fd: socket.as_raw_fd(),
             head_limit: Some(terms.head_limit),
             proxy_protocol: terms.proxy_protocol,
+            head_ms: Some(terms.head_ms),
+            connections: Some(terms.connections),
         };
         self.give(&command, token, Wants::Listener(socket));
     }

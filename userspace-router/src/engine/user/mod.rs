@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, Instant};
 use underpass_framing::Side;
@@ -41,6 +41,9 @@ use table::Table;
 /// The smallest head limit; the largest is the spec's constant.
 const HEAD_LIMIT_MIN: u32 = 64;
 const HEAD_LIMITS: &str = "`head-limit` is from 64 to 65000";
+
+/// The longest time for a head.
+const DAY_MS: u32 = 86_400_000;
 
 /// How long accepting pauses when descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -108,6 +111,10 @@ impl Engine for UserEngine {
         if !limits(terms.head_limit) {
             return self.refuse(token, "listener-add", ERANGE, HEAD_LIMITS.to_owned());
         }
+        if !(1..=DAY_MS).contains(&terms.head_ms) || terms.connections == 0 {
+            let text = "`head-ms` is from 1 to 86400000, `connections` from 1";
+            return self.refuse(token, "listener-add", ERANGE, text.to_owned());
+        }
         match socket {
             Ok(socket) => {
                 let id = self.shared.lock().next_id();
@@ -129,7 +136,7 @@ impl Engine for UserEngine {
         };
         match Stream::new(socket) {
             Ok(stream) => {
-                let id = take_in(&self.shared, stream, side, limit, None);
+                let id = take_in(&self.shared, stream, side, limit, None, None);
                 self.added(token, id);
             }
             Err(error) => self.refuse_io(token, "queue-add", &error),
@@ -183,30 +190,41 @@ fn limits(head: u32) -> bool {
     (HEAD_LIMIT_MIN..=HEAD_LIMIT_MAX).contains(&head)
 }
 
+/// `from` names the listener and its terms; `place` is given back when the connection is gone.
 fn take_in(
     shared: &Arc<Shared>,
     stream: Stream,
     side: Side,
     head_limit: u32,
-    from: Option<(u32, bool)>,
+    from: Option<(u32, Listen)>,
+    place: Option<OwnedSemaphorePermit>,
 ) -> u32 {
     let mut table = shared.lock();
     let id = table.add(stream, side, head_limit, from);
     let wake = table.queues.get(&id).map(|queue| queue.wake.clone());
     drop(table);
     if let Some(wake) = wake {
-        tokio::spawn(drive(shared.clone(), id, wake));
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            drive(shared, id, wake).await;
+            drop(place);
+        });
     }
     id
 }
 
 async fn accept(shared: Arc<Shared>, socket: tokio::net::TcpListener, id: u32, terms: Listen) {
-    let from = Some((id, terms.proxy_protocol));
+    let places = Arc::new(Semaphore::new(terms.connections as usize));
     loop {
+        // Never closed.
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
         match socket.accept().await {
             Ok((stream, _)) => {
-                let stream = Stream::Tcp(stream);
-                take_in(&shared, stream, Side::Front, terms.head_limit, from);
+                let (stream, from) = (Stream::Tcp(stream), Some((id, terms)));
+                let limit = terms.head_limit;
+                take_in(&shared, stream, Side::Front, limit, from, Some(place));
             }
             // A connection that died in the queue; or no descriptors: wait for some.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

@@ -7,10 +7,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use underpass_framing::{Malformed, Receiver, State};
+use underpass_framing::{Malformed, Receiver, State, HEAD_LATE};
 use underpass_proto::gen::SEND_LIMIT;
 
 use super::input::Input;
@@ -22,6 +23,9 @@ pub const EPIPE: i32 = 32;
 pub const ENOBUFS: i32 = 105;
 pub const ECONNABORTED: u32 = 103;
 pub const ECONNRESET: u32 = 104;
+
+/// Bytes and time of a drain that nobody asked for.
+const FAREWELL: (u64, Duration) = (1 << 20, Duration::from_secs(5));
 
 /// How a queue is being closed.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +49,8 @@ pub struct Queue {
     pub listener: Option<u32>,
     pub peer: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
+    /// Until when its first head has to be there.
+    pub head_due: Option<Instant>,
     input: Input,
     /// FIN or an error was read.
     pub at_end: bool,
@@ -87,6 +93,7 @@ impl Queue {
             receiver,
             head_limit: head_limit as usize,
             listener,
+            head_due: None,
             input: Input::default(),
             at_end: false,
             broken: None,
@@ -121,6 +128,32 @@ impl Queue {
         let from = self.receiver.scanned() as usize;
         let bytes = self.input.pending().get(from..).unwrap_or_default();
         self.receiver.scan(bytes)
+    }
+
+    /// Until when it may be without a first head; of no meaning once there was one.
+    pub fn waits_until(&self) -> Option<Instant> {
+        let waits = matches!(self.receiver.state(), State::Collecting(_));
+        self.head_due
+            .filter(|_| waits && self.receiver.generation() == 0)
+    }
+
+    /// Begins to end the connection if its first head did not come in time; says whether.
+    pub fn end_if_late(&mut self) -> bool {
+        let now = Instant::now();
+        if self.waits_until().is_none_or(|due| now < due) {
+            return false;
+        }
+        self.closing = if self.receiver.scanned() == 0 {
+            Closing::Flush { until: now }
+        } else {
+            // What cannot be sent is of no use to anybody.
+            let _ = self.send(HEAD_LATE);
+            self.fin_after = true;
+            let (bytes, time) = FAREWELL;
+            let until = now + time;
+            Closing::Drain { bytes, until }
+        };
+        true
     }
 
     /// Takes what is pending of the body that moves.

@@ -10,6 +10,7 @@
 
 use foldhash::{HashMap, HashMapExt as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ use underpass_framing::{Receiver, Side, State};
 use super::pump::Pump;
 use super::queue::{Closing, Queue};
 use super::stream::Stream;
-use crate::engine::Incoming;
+use crate::engine::{Incoming, Listen};
 
 /// Reads and writes of one step; then other queues have their turn.
 pub(super) const ROUNDS: usize = 16;
@@ -58,22 +59,25 @@ impl Table {
         self.next
     }
 
-    /// `from` names the listener, and says whether a PROXY protocol header comes first.
+    /// `from` names the listener and its terms.
     pub fn add(
         &mut self,
         stream: Stream,
         side: Side,
         limit: u32,
-        from: Option<(u32, bool)>,
+        from: Option<(u32, Listen)>,
     ) -> u32 {
         let id = self.next_id();
         let receiver = match from {
-            Some((_, true)) => Receiver::with_prelude(side, limit),
+            Some((_, terms)) if terms.proxy_protocol => Receiver::with_prelude(side, limit),
             _ => Receiver::new(side, limit),
         };
-        let listener = from.map(|(listener, _)| listener);
-        self.queues
-            .insert(id, Queue::new(stream, receiver, limit, listener));
+        let mut queue = Queue::new(stream, receiver, limit, from.map(|(listener, _)| listener));
+        queue.head_due = from.map(|(_, terms)| {
+            let time = Duration::from_millis(terms.head_ms.into());
+            Instant::now() + time
+        });
+        self.queues.insert(id, queue);
         id
     }
 
@@ -101,7 +105,11 @@ impl Table {
             return self.close(id, flushed);
         }
         let read = self.receive(id, &mut again);
-        let until = self.keep_time(id);
+        if self.queues.get_mut(&id)?.end_if_late() {
+            return self.step(id);
+        }
+        let head_due = self.queues.get(&id)?.waits_until();
+        let until = self.keep_time(id).or(head_due);
         self.tell_relayed(id);
         let queue = self.queues.get(&id)?;
         Some(Wait {
