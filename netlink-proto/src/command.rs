@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a router tells the kernel.
 
-use crate::attr::{Attributes, Put, Value};
+use crate::attr::{Attributes, Put};
 use crate::error::{DecodeError, EncodeError};
 use crate::framing::Body;
 use crate::gen::{cmd, listener, queue, router, Side};
@@ -304,15 +304,15 @@ impl Command {
 }
 
 impl Attributes for Command {
-    fn attributes(&self, put: Put<'_>) {
-        fn flag(put: Put<'_>, attribute: u16, set: bool) {
+    fn attributes(&self, put: &mut Put<'_>) {
+        fn flag(put: &mut Put<'_>, attribute: u16, set: bool) {
             if set {
-                put(attribute, Value::Flag);
+                put.flag(attribute);
             }
         }
-        fn maybe(put: Put<'_>, attribute: u16, value: Option<u32>) {
+        fn maybe(put: &mut Put<'_>, attribute: u16, value: Option<u32>) {
             if let Some(value) = value {
-                put(attribute, Value::U32(value));
+                put.u32(attribute, value);
             }
         }
         match self {
@@ -322,11 +322,11 @@ impl Attributes for Command {
             }
             Self::RouterDetach { grace } => maybe(put, router::GRACE, *grace),
             Self::RouterTakeover { id, credit, grace } => {
-                put(router::ID, Value::U32(*id));
+                put.u32(router::ID, *id);
                 maybe(put, router::CREDIT, *credit);
                 maybe(put, router::GRACE, *grace);
             }
-            Self::RouterGet { id } => put(router::ID, Value::U32(*id)),
+            Self::RouterGet { id } => put.u32(router::ID, *id),
             Self::ListenerAdd {
                 fd,
                 head_limit,
@@ -334,30 +334,30 @@ impl Attributes for Command {
                 head_ms,
                 connections,
             } => {
-                put(listener::FD, Value::U32(*fd as u32));
+                put.u32(listener::FD, *fd as u32);
                 maybe(put, listener::HEAD_LIMIT, *head_limit);
                 flag(put, listener::PROXY_PROTOCOL, *proxy_protocol);
                 maybe(put, listener::HEAD_MS, *head_ms);
                 maybe(put, listener::CONNECTIONS, *connections);
             }
             Self::ListenerDel { id } | Self::ListenerGet { id } => {
-                put(listener::ID, Value::U32(*id));
+                put.u32(listener::ID, *id);
             }
             Self::QueueAdd {
                 fd,
                 side,
                 head_limit,
             } => {
-                put(queue::FD, Value::U32(*fd as u32));
-                put(queue::SIDE, Value::U32((*side).into()));
+                put.u32(queue::FD, *fd as u32);
+                put.u32(queue::SIDE, (*side).into());
                 maybe(put, queue::HEAD_LIMIT, *head_limit);
             }
             Self::QueueDel { id } | Self::QueueAbort { id } | Self::QueueGet { id } => {
-                put(queue::ID, Value::U32(*id));
+                put.u32(queue::ID, *id);
             }
             Self::Send { id, data, if_quiet } => {
-                put(queue::ID, Value::U32(*id));
-                put(queue::DATA, Value::Bytes(data));
+                put.u32(queue::ID, *id);
+                put.bytes(queue::DATA, data);
                 flag(put, queue::IF_QUIET, *if_quiet);
             }
             Self::Forward {
@@ -366,8 +366,8 @@ impl Attributes for Command {
                 to,
                 body,
             } => {
-                put(queue::ID, Value::U32(*id));
-                put(queue::GENERATION, Value::U32(*generation));
+                put.u32(queue::ID, *id);
+                put.u32(queue::GENERATION, *generation);
                 maybe(put, queue::TO, *to);
                 body.put(put);
             }
@@ -380,28 +380,28 @@ impl Attributes for Command {
                 if_quiet,
                 relay,
             } => {
-                put(queue::ID, Value::U32(*id));
-                put(queue::GENERATION, Value::U32(*generation));
-                put(queue::TO, Value::U32(*to));
+                put.u32(queue::ID, *id);
+                put.u32(queue::GENERATION, *generation);
+                put.u32(queue::TO, *to);
                 body.put(put);
-                put(queue::DATA, Value::Bytes(data));
+                put.bytes(queue::DATA, data);
                 flag(put, queue::IF_QUIET, *if_quiet);
                 if let Some(relay) = relay {
                     relay.put(put);
                 }
             }
             Self::Cancel { id, generation } => {
-                put(queue::ID, Value::U32(*id));
-                put(queue::GENERATION, Value::U32(*generation));
+                put.u32(queue::ID, *id);
+                put.u32(queue::GENERATION, *generation);
             }
             Self::Drain {
                 id,
                 limit_bytes,
                 limit_ms,
             } => {
-                put(queue::ID, Value::U32(*id));
+                put.u32(queue::ID, *id);
                 if let Some(bytes) = limit_bytes {
-                    put(queue::LIMIT_BYTES, Value::Uint(*bytes));
+                    put.uint(queue::LIMIT_BYTES, *bytes);
                 }
                 maybe(put, queue::LIMIT_MS, *limit_ms);
             }

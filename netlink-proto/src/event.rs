@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the kernel tells the router that owns a queue, without being asked.
 
-use crate::attr::{put_address, Attributes, Put, Value};
+use crate::attr::{Attributes, Put};
 use crate::error::{DecodeError, EncodeError};
 use crate::gen::{cmd, queue, ForwardResult, Reason, Side};
 use crate::wire;
@@ -171,50 +171,50 @@ impl Event {
 }
 
 impl Attributes for Event {
-    fn attributes(&self, put: Put<'_>) {
+    fn attributes(&self, put: &mut Put<'_>) {
         match self {
             Self::Head(h) => {
-                put(queue::ID, Value::U32(h.id));
-                put(queue::GENERATION, Value::U32(h.generation));
-                put(queue::SIDE, Value::U32(h.side.into()));
+                put.u32(queue::ID, h.id);
+                put.u32(queue::GENERATION, h.generation);
+                put.u32(queue::SIDE, h.side.into());
                 if let Some(listener) = h.listener {
-                    put(queue::LISTENER, Value::U32(listener));
+                    put.u32(queue::LISTENER, listener);
                 }
-                put(queue::HEAD, Value::Bytes(&h.head));
+                put.bytes(queue::HEAD, &h.head);
                 if h.over_limit {
-                    put(queue::OVER_LIMIT, Value::Flag);
+                    put.flag(queue::OVER_LIMIT);
                 }
-                put(queue::SENT, Value::Uint(h.sent));
-                put_address(put, queue::PEER_ADDRESS, queue::PEER_PORT, h.peer);
-                put_address(put, queue::LOCAL_ADDRESS, queue::LOCAL_PORT, h.local);
+                put.uint(queue::SENT, h.sent);
+                put.address(queue::PEER_ADDRESS, queue::PEER_PORT, h.peer);
+                put.address(queue::LOCAL_ADDRESS, queue::LOCAL_PORT, h.local);
             }
             Self::Done(d) => {
-                put(queue::ID, Value::U32(d.id));
-                put(queue::GENERATION, Value::U32(d.generation));
+                put.u32(queue::ID, d.id);
+                put.u32(queue::GENERATION, d.generation);
                 if let Some(to) = d.to {
-                    put(queue::TO, Value::U32(to));
+                    put.u32(queue::TO, to);
                 }
-                put(queue::RESULT, Value::U32(d.result.into()));
-                put(queue::ERROR, Value::U32(d.error));
-                put(queue::TAKEN, Value::Uint(d.taken));
+                put.u32(queue::RESULT, d.result.into());
+                put.u32(queue::ERROR, d.error);
+                put.uint(queue::TAKEN, d.taken);
                 if let Some(status) = d.status {
-                    put(queue::STATUS, Value::U16(status));
+                    put.u16(queue::STATUS, status);
                 }
             }
             Self::Relayed(r) => {
-                put(queue::ID, Value::U32(r.id));
-                put(queue::GENERATION, Value::U32(r.generation));
-                put(queue::TO, Value::U32(r.to));
-                put(queue::STATUS, Value::U16(r.status));
+                put.u32(queue::ID, r.id);
+                put.u32(queue::GENERATION, r.generation);
+                put.u32(queue::TO, r.to);
+                put.u16(queue::STATUS, r.status);
             }
             Self::Closed(c) => {
-                put(queue::ID, Value::U32(c.id));
-                put(queue::GENERATION, Value::U32(c.generation));
-                put(queue::SIDE, Value::U32(c.side.into()));
-                put(queue::REASON, Value::U32(c.reason.into()));
-                put(queue::ERROR, Value::U32(c.error));
-                put(queue::TAKEN, Value::Uint(c.taken));
-                put(queue::SENT, Value::Uint(c.sent));
+                put.u32(queue::ID, c.id);
+                put.u32(queue::GENERATION, c.generation);
+                put.u32(queue::SIDE, c.side.into());
+                put.u32(queue::REASON, c.reason.into());
+                put.u32(queue::ERROR, c.error);
+                put.uint(queue::TAKEN, c.taken);
+                put.uint(queue::SENT, c.sent);
             }
         }
     }

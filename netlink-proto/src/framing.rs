@@ -3,7 +3,7 @@
 //! `framing` and `length` as one type, so that a length cannot be given without need, or
 //! forgotten, and the others beside it.
 
-use crate::attr::{Put, Table, Value};
+use crate::attr::{Put, Table};
 use crate::error::DecodeError;
 use crate::gen::{queue, FramingKind};
 
@@ -49,16 +49,16 @@ impl From<Framing> for Body {
 }
 
 impl Body {
-    pub(crate) fn put(&self, put: Put<'_>) {
+    pub(crate) fn put(&self, put: &mut Put<'_>) {
         self.framing.put(put);
         if let Some(leaves) = self.leaves {
-            put(queue::TO_FRAMING, Value::U32(leaves.into()));
+            put.u32(queue::TO_FRAMING, leaves.into());
         }
         if !self.trailers.is_empty() {
-            put(queue::TRAILERS, Value::Bytes(&self.trailers));
+            put.bytes(queue::TRAILERS, &self.trailers);
         }
         if let Some(ms) = self.idle_ms {
-            put(queue::IDLE_MS, Value::U32(ms));
+            put.u32(queue::IDLE_MS, ms);
         }
     }
 
@@ -84,10 +84,10 @@ impl Framing {
         }
     }
 
-    pub(crate) fn put(self, put: Put<'_>) {
-        put(queue::FRAMING, Value::U32(self.kind().into()));
+    pub(crate) fn put(self, put: &mut Put<'_>) {
+        put.u32(queue::FRAMING, self.kind().into());
         if let Self::Length(bytes) = self {
-            put(queue::LENGTH, Value::Uint(bytes));
+            put.uint(queue::LENGTH, bytes);
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a `route` says about the response: that it may be passed on without being shown.
 
-use crate::attr::{Put, Table, Value};
+use crate::attr::{Put, Table};
 use crate::error::DecodeError;
 use crate::gen::queue;
 
@@ -19,13 +19,13 @@ pub struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn put(&self, put: Put<'_>) {
-        put(queue::RELAY, Value::Bytes(&self.lines));
+    pub(crate) fn put(&self, put: &mut Put<'_>) {
+        put.bytes(queue::RELAY, &self.lines);
         if self.of_head {
-            put(queue::RELAY_HEAD, Value::Flag);
+            put.flag(queue::RELAY_HEAD);
         }
         if let Some(ms) = self.idle_ms {
-            put(queue::RELAY_IDLE_MS, Value::U32(ms));
+            put.u32(queue::RELAY_IDLE_MS, ms);
         }
     }
 

@@ -4,7 +4,7 @@
 //! What the kernel always knows is required. What depends on something that need not be
 //! there (an owner, a forward, an end) may be absent.
 
-use crate::attr::{put_address, Attributes, Put, Table, Value};
+use crate::attr::{Attributes, Put, Table};
 use crate::error::{DecodeError, EncodeError};
 use crate::framing::Framing;
 use crate::gen::{cmd, listener, queue, router, stats};
@@ -273,87 +273,87 @@ impl Stats {
 }
 
 impl Attributes for Reply {
-    fn attributes(&self, put: Put<'_>) {
+    fn attributes(&self, put: &mut Put<'_>) {
         match self {
             Self::Router(r) => {
-                put(router::ID, Value::U32(r.id));
-                put(router::PORT, Value::U32(r.port));
-                put(router::CREDIT, Value::U32(r.credit));
-                put(router::GRACE, Value::U32(r.grace));
-                put(router::PROTOCOL, Value::U32(r.protocol));
-                put(router::HEADS_OUT, Value::U32(r.heads_out));
-                put(router::WAITING, Value::U32(r.waiting));
-                put(router::OVERFLOWS, Value::Uint(r.overflows));
-                put(router::QUEUES, Value::U32(r.queues));
-                put(router::LISTENERS, Value::U32(r.listeners));
+                put.u32(router::ID, r.id);
+                put.u32(router::PORT, r.port);
+                put.u32(router::CREDIT, r.credit);
+                put.u32(router::GRACE, r.grace);
+                put.u32(router::PROTOCOL, r.protocol);
+                put.u32(router::HEADS_OUT, r.heads_out);
+                put.u32(router::WAITING, r.waiting);
+                put.uint(router::OVERFLOWS, r.overflows);
+                put.u32(router::QUEUES, r.queues);
+                put.u32(router::LISTENERS, r.listeners);
             }
             Self::Listener(l) => {
-                put(listener::ID, Value::U32(l.id));
-                put(listener::ROUTER, Value::U32(l.router));
-                put(listener::HEAD_LIMIT, Value::U32(l.head_limit));
-                put(listener::ACCEPTED, Value::Uint(l.accepted));
-                put_address(put, listener::ADDRESS, listener::PORT, l.local);
+                put.u32(listener::ID, l.id);
+                put.u32(listener::ROUTER, l.router);
+                put.u32(listener::HEAD_LIMIT, l.head_limit);
+                put.uint(listener::ACCEPTED, l.accepted);
+                put.address(listener::ADDRESS, listener::PORT, l.local);
                 if l.proxy_protocol {
-                    put(listener::PROXY_PROTOCOL, Value::Flag);
+                    put.flag(listener::PROXY_PROTOCOL);
                 }
-                put(listener::HEAD_MS, Value::U32(l.head_ms));
-                put(listener::CONNECTIONS, Value::U32(l.connections));
-                put(listener::OPEN, Value::U32(l.open));
+                put.u32(listener::HEAD_MS, l.head_ms);
+                put.u32(listener::CONNECTIONS, l.connections);
+                put.u32(listener::OPEN, l.open);
             }
             Self::Queue(q) => {
-                put(queue::ID, Value::U32(q.id));
-                put(queue::SIDE, Value::U32(q.side.into()));
-                put(queue::ROUTER, Value::U32(q.router));
+                put.u32(queue::ID, q.id);
+                put.u32(queue::SIDE, q.side.into());
+                put.u32(queue::ROUTER, q.router);
                 if let Some(listener) = q.listener {
-                    put(queue::LISTENER, Value::U32(listener));
+                    put.u32(queue::LISTENER, listener);
                 }
-                put(queue::HEAD_LIMIT, Value::U32(q.head_limit));
-                put(queue::STATE, Value::U32(q.state.into()));
-                put(queue::GENERATION, Value::U32(q.generation));
+                put.u32(queue::HEAD_LIMIT, q.head_limit);
+                put.u32(queue::STATE, q.state.into());
+                put.u32(queue::GENERATION, q.generation);
                 if let Some(to) = q.to {
-                    put(queue::TO, Value::U32(to));
+                    put.u32(queue::TO, to);
                 }
                 if let Some(framing) = q.framing {
                     framing.put(put);
                 }
-                put(queue::TAKEN, Value::Uint(q.taken));
-                put(queue::SENT, Value::Uint(q.sent));
+                put.uint(queue::TAKEN, q.taken);
+                put.uint(queue::SENT, q.sent);
                 if let Some(result) = q.result {
-                    put(queue::RESULT, Value::U32(result.into()));
+                    put.u32(queue::RESULT, result.into());
                 }
-                put(queue::REASON, Value::U32(q.reason.into()));
-                put(queue::ERROR, Value::U32(q.error));
-                put_address(put, queue::PEER_ADDRESS, queue::PEER_PORT, q.peer);
-                put_address(put, queue::LOCAL_ADDRESS, queue::LOCAL_PORT, q.local);
-                put(queue::RX_BYTES, Value::Uint(q.rx_bytes));
-                put(queue::TX_BYTES, Value::Uint(q.tx_bytes));
-                put(queue::UNSENT, Value::U32(q.unsent));
+                put.u32(queue::REASON, q.reason.into());
+                put.u32(queue::ERROR, q.error);
+                put.address(queue::PEER_ADDRESS, queue::PEER_PORT, q.peer);
+                put.address(queue::LOCAL_ADDRESS, queue::LOCAL_PORT, q.local);
+                put.uint(queue::RX_BYTES, q.rx_bytes);
+                put.uint(queue::TX_BYTES, q.tx_bytes);
+                put.u32(queue::UNSENT, q.unsent);
                 if let Some(framing) = q.to_framing {
-                    put(queue::TO_FRAMING, Value::U32(framing.into()));
+                    put.u32(queue::TO_FRAMING, framing.into());
                 }
                 if let Some(ms) = q.idle_ms {
-                    put(queue::IDLE_MS, Value::U32(ms));
+                    put.u32(queue::IDLE_MS, ms);
                 }
                 if let Some(status) = q.status {
-                    put(queue::STATUS, Value::U16(status));
+                    put.u16(queue::STATUS, status);
                 }
                 if let Some(to) = q.relay_to {
-                    put(queue::RELAY_TO, Value::U32(to));
+                    put.u32(queue::RELAY_TO, to);
                 }
             }
             Self::Stats(s) => {
-                put(stats::ACCEPTED, Value::Uint(s.accepted));
-                put(stats::ADDED, Value::Uint(s.added));
-                put(stats::HEADS, Value::Uint(s.heads));
-                put(stats::FORWARDS, Value::Uint(s.forwards));
-                put(stats::FRONT_TO_BACK, Value::Uint(s.front_to_back));
-                put(stats::BACK_TO_FRONT, Value::Uint(s.back_to_front));
-                put(stats::DISCARDED, Value::Uint(s.discarded));
-                put(stats::OVERFLOWS, Value::Uint(s.overflows));
-                put(stats::REFUSED, Value::Uint(s.refused));
-                put(stats::QUEUES, Value::U32(s.queues));
-                put(stats::RELAYED, Value::Uint(s.relayed));
-                put(stats::LATE, Value::Uint(s.late));
+                put.uint(stats::ACCEPTED, s.accepted);
+                put.uint(stats::ADDED, s.added);
+                put.uint(stats::HEADS, s.heads);
+                put.uint(stats::FORWARDS, s.forwards);
+                put.uint(stats::FRONT_TO_BACK, s.front_to_back);
+                put.uint(stats::BACK_TO_FRONT, s.back_to_front);
+                put.uint(stats::DISCARDED, s.discarded);
+                put.uint(stats::OVERFLOWS, s.overflows);
+                put.uint(stats::REFUSED, s.refused);
+                put.u32(stats::QUEUES, s.queues);
+                put.uint(stats::RELAYED, s.relayed);
+                put.uint(stats::LATE, s.late);
             }
         }
     }

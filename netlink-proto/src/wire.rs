@@ -2,7 +2,7 @@
 //! What all messages of the family have in common: which attribute set belongs to which
 //! number, and the headers before the attributes.
 
-use crate::attr::{self, Attributes, Table};
+use crate::attr::{Attributes, Put, Table};
 use crate::error::{DecodeError, EncodeError, Problem};
 use crate::gen::{cmd, listener, queue, router, stats, FAMILY_VERSION};
 use netlink_packet_core::{Emitable, NetlinkHeader};
@@ -53,18 +53,22 @@ where
 {
     let number = message.command();
     let start = out.len();
-    out.extend_from_slice(&[0; NETLINK_HEADER_LEN + GENL_HDRLEN]);
-    if let Err(error) = attr::append(message, name(number), set(number), out) {
+    // Room for a small message at once.
+    out.reserve(512);
+    out.resize(start + NETLINK_HEADER_LEN + GENL_HDRLEN, 0);
+    let mut put = Put::new(out);
+    message.attributes(&mut put);
+    if let Err(error) = put.finish(name(number), set(number)) {
         out.truncate(start);
         return Err(error);
     }
-    let headers = &mut out[start..];
     let mut netlink = NetlinkHeader::default();
     // Few attributes of 64 KiB each at the most: far below 4 GiB.
-    netlink.length = headers.len() as u32;
+    netlink.length = (out.len() - start) as u32;
     netlink.message_type = family;
     netlink.flags = flags;
     netlink.sequence_number = sequence;
+    let headers = &mut out[start..];
     netlink.emit(headers);
     let generic = GenlHeader {
         cmd: number,
@@ -72,6 +76,13 @@ where
     };
     generic.emit(&mut headers[NETLINK_HEADER_LEN..]);
     Ok(())
+}
+
+/// The attributes alone.
+pub(crate) fn attributes(message: &impl Attributes) -> Vec<u8> {
+    let mut out = Vec::new();
+    message.attributes(&mut Put::new(&mut out));
+    out
 }
 
 /// What `netlink-packet-generic` wants of a payload type, for users of its other crates.
@@ -91,14 +102,15 @@ macro_rules! message_traits {
             }
         }
 
-        /// Panics where `append` has an error, and if the buffer is too short.
+        /// Panics if the buffer is too short. A value for which `append` has an error is left out.
         impl netlink_packet_core::Emitable for $type {
             fn buffer_len(&self) -> usize {
-                $crate::attr::buffer_len(self)
+                $crate::wire::attributes(self).len()
             }
 
             fn emit(&self, buffer: &mut [u8]) {
-                $crate::attr::emit(self, buffer);
+                let attributes = $crate::wire::attributes(self);
+                buffer[..attributes.len()].copy_from_slice(&attributes);
             }
         }
 
