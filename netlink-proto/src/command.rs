@@ -221,7 +221,8 @@ impl Command {
     /// # Errors
     /// Names what is missing or of the wrong type.
     pub fn decode(number: u8, payload: &[u8]) -> Result<Self, DecodeError> {
-        let t = wire::table(number, payload)?;
+        let mut t = wire::table(number);
+        t.read(payload)?;
         Ok(match number {
             cmd::ROUTER_ATTACH => Self::RouterAttach {
                 credit: t.u32(router::CREDIT)?,

@@ -128,7 +128,8 @@ impl Event {
     /// # Errors
     /// Names what is missing or of the wrong type.
     pub fn decode(number: u8, payload: &[u8]) -> Result<Self, DecodeError> {
-        let t = wire::table(number, payload)?;
+        let mut t = wire::table(number);
+        t.read(payload)?;
         Ok(match number {
             cmd::HEAD => Self::Head(Head {
                 id: t.need_u32(queue::ID)?,

@@ -177,7 +177,8 @@ impl Reply {
     /// # Errors
     /// Names what is missing or of the wrong type.
     pub fn decode(number: u8, payload: &[u8]) -> Result<Self, DecodeError> {
-        let t = wire::table(number, payload)?;
+        let mut t = wire::table(number);
+        t.read(payload)?;
         Ok(match number {
             cmd::ROUTER_ATTACH | cmd::ROUTER_TAKEOVER | cmd::ROUTER_GET => {
                 Self::Router(RouterInfo::find(&t)?)

@@ -26,9 +26,10 @@ fn set(number: u8) -> &'static [&'static str] {
     }
 }
 
-/// The attributes of a message of that number.
-pub(crate) fn table(number: u8, payload: &[u8]) -> Result<Table<'_>, DecodeError> {
-    Table::read(payload, name(number), set(number))
+/// The table for the attributes of a message of that number. It is filled where it stands, and not
+/// returned full: it is large.
+pub(crate) fn table<'a>(number: u8) -> Table<'a> {
+    Table::new(name(number), set(number))
 }
 
 /// The error for a number that is no message of the kind looked for.

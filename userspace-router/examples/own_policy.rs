@@ -40,10 +40,10 @@ const UNKNOWN_TENANT: Problem = Problem {
 
 impl Policy for Tenants {
     fn plan(&self, request: &Request, _: SocketAddr, _: Instant) -> Result<Plan, Problem> {
-        if request.method == "TRACE" {
+        if request.method() == "TRACE" {
             return Err(problem::METHOD_NOT_SERVED);
         }
-        let tenant = request.host.split('.').next().unwrap_or_default();
+        let tenant = request.host().split('.').next().unwrap_or_default();
         let backend = self.backends.get(tenant).ok_or(UNKNOWN_TENANT)?;
         Ok(Plan {
             backends: vec![backend.clone()],

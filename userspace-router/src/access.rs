@@ -10,7 +10,7 @@ use std::io::Write;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
 use std::thread::JoinHandle;
 
-use crate::exchange::Record;
+use crate::exchange::Line;
 
 /// Batches of lines that may wait for the reader.
 const WAITING_MAX: usize = 256;
@@ -57,12 +57,12 @@ impl AccessLog {
     }
 
     /// Adds a line.
-    pub fn write(&mut self, record: &Record) {
+    pub fn write(&mut self, line: Line) {
         if self.out.is_none() {
             return;
         }
         // A `String` takes everything.
-        let _always = writeln!(self.batch, "{record}");
+        let _always = writeln!(self.batch, "{line}");
         self.lines += 1;
         if self.batch.len() >= BATCH {
             self.flush();

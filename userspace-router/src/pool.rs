@@ -67,7 +67,8 @@ pub struct Pool {
     queues: HashMap<u32, Queue>,
     idle_max: usize,
     idle_time: Duration,
-    /// When idle connections are too old.
+    /// When idle connections are to be looked at: when they are too old, or earlier. Most serve again
+    /// long before, so what stands here is put right only when it is due.
     aging: BTreeSet<(Instant, u32)>,
     /// When those who wait have waited too long; by front queue, which waits for one at a time.
     patience: BTreeSet<(Instant, u32)>,
@@ -103,6 +104,8 @@ struct Queue {
     head: u32,
     /// Generation that the request of the exchange it serves began, or zero for the first.
     turn: u32,
+    /// The entry in `Pool::aging`.
+    aging: Option<Instant>,
 }
 
 impl Queue {
@@ -200,6 +203,7 @@ impl Pool {
             state: State::Serving(front),
             head: 0,
             turn: 0,
+            aging: None,
         };
         if made.owner.is_some() {
             self.owners.entry(front).or_default().push(queue);
@@ -243,7 +247,10 @@ impl Pool {
         let until = now + self.idle_time;
         entry.idle.push(queue);
         found.state = State::Idle(until);
-        self.aging.insert((until, queue));
+        if found.aging.is_none() {
+            found.aging = Some(until);
+            self.aging.insert((until, queue));
+        }
         Freed::Kept
     }
 
@@ -308,9 +315,24 @@ impl Pool {
     }
 
     /// Idle connections that are too old; they are to be closed.
-    pub fn aged(&self, now: Instant) -> Vec<u32> {
-        let due = self.aging.iter().take_while(|&&(until, _)| until <= now);
-        due.map(|&(_, queue)| queue).collect()
+    pub fn aged(&mut self, now: Instant) -> Vec<u32> {
+        let mut aged = Vec::new();
+        while let Some(&(due, queue)) = self.aging.first().filter(|&&(due, _)| due <= now) {
+            self.aging.remove(&(due, queue));
+            let Some(found) = self.queues.get_mut(&queue) else {
+                continue;
+            };
+            found.aging = None;
+            match found.state {
+                State::Serving(_) => {}
+                State::Idle(until) if until <= now => aged.push(queue),
+                State::Idle(until) => {
+                    found.aging = Some(until);
+                    self.aging.insert((until, queue));
+                }
+            }
+        }
+        aged
     }
 
     /// Takes out who has waited too long.
@@ -339,7 +361,9 @@ impl Pool {
 
     /// All idle connections.
     pub fn idle(&self) -> Vec<u32> {
-        self.aging.iter().map(|&(_, queue)| queue).collect()
+        let is_idle = |queue: &&Queue| matches!(queue.state, State::Idle(_));
+        let idle = self.queues.iter().filter(|(_, queue)| is_idle(queue));
+        idle.map(|(&id, _)| id).collect()
     }
 
     /// True if there is no connection, nobody waits, and nothing is remembered.
@@ -359,9 +383,6 @@ impl Pool {
         let at = entry.idle.iter().rposition(fits)?;
         let queue = entry.idle.remove(at);
         let found = self.queues.get_mut(&queue)?;
-        if let State::Idle(until) = found.state {
-            self.aging.remove(&(until, queue));
-        }
         found.serve(front);
         Some(queue)
     }
@@ -369,8 +390,10 @@ impl Pool {
     /// Takes a connection out of all lists but the count.
     fn forget(&mut self, queue: u32) -> Option<Address> {
         let found = self.queues.remove(&queue)?;
-        if let State::Idle(until) = found.state {
-            self.aging.remove(&(until, queue));
+        if let Some(due) = found.aging {
+            self.aging.remove(&(due, queue));
+        }
+        if let State::Idle(_) = found.state {
             if let Some(entry) = self.backends.get_mut(&found.backend) {
                 entry.idle.retain(|&other| other != queue);
             }

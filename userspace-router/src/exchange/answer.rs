@@ -20,7 +20,7 @@ impl Exchange {
     /// Answers what is not for back-ends, or not for the route. True if it did.
     pub(super) fn answered_here(&mut self, now: Instant) -> bool {
         let terms = self.plan.terms.clone();
-        let served = match self.request.method.as_str() {
+        let served = match self.request.method() {
             "CONNECT" => terms.connect,
             "TRACE" => terms.trace,
             _ => true,
@@ -37,7 +37,7 @@ impl Exchange {
 
     /// TRACE and OPTIONS that go no further (RFC 9110 section 7.6.2).
     fn answer_last_hop(&mut self, now: Instant) {
-        let (kind, body) = match self.request.method.as_str() {
+        let (kind, body) = match self.request.method() {
             "TRACE" => ("Content-Type: message/http\r\n", self.request.reflected()),
             _ => ("", Vec::new()),
         };
@@ -63,7 +63,7 @@ impl Exchange {
         self.record.reason = problem.name;
         self.drop_back();
         let close = self.closes_after_answer();
-        let data = problem.render(self.request.method == "HEAD", close, self.time(now));
+        let data = problem.render(self.request.method() == "HEAD", close, self.time(now));
         self.last_word(data, close, now);
     }
 

@@ -297,7 +297,7 @@ impl Exchange {
         if self.upload != Upload::Moving {
             return self.decline_or_relay(generation, response, now);
         }
-        self.declined = Some((generation, response));
+        self.declined = Some(Box::new((generation, response)));
         let cancel = Command::Cancel {
             id: self.place.front,
             generation: self.place.generation,

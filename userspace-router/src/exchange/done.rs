@@ -41,7 +41,8 @@ impl Exchange {
                 return self.upload_failed(problem::BACKEND_STALLED, now);
             }
         }
-        if let Some((generation, response)) = self.declined.take() {
+        if let Some(declined) = self.declined.take() {
+            let (generation, response) = *declined;
             return self.decline_or_relay(generation, response, now);
         }
         if let Some(problem) = self.failed.take() {

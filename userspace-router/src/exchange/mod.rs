@@ -40,7 +40,7 @@ use crate::http::{Length, Request, Response};
 use crate::route::Plan;
 use passing::Passing;
 
-pub use record::{Record, Verdict};
+pub use record::{Line, Record, Verdict};
 
 /// What the shell does for an exchange.
 #[derive(Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ pub struct Exchange {
     continued: bool,
     interim: u32,
     /// A decline that came while the body was moving; the cancel's answer decides.
-    declined: Option<(u32, Response)>,
+    declined: Option<Box<(u32, Response)>>,
     /// An attempt failed while the body was moving; the end of the move decides.
     failed: Option<Problem>,
     /// The client sends nothing more.
@@ -186,32 +186,25 @@ pub struct Exchange {
     /// The client's connection ends with this exchange.
     close: bool,
     over: bool,
-    /// For the log.
+    /// What became of it.
     pub record: Record,
     actions: Vec<Action>,
 }
 
 impl Exchange {
-    /// Begins: asks the first back-end of the plan, or answers with the problem instead.
+    /// One that has to `begin` yet, where it stands: it is too large to be moved about.
     /// `serial` is one above that of the connection's last exchange.
     pub fn new(
         place: Place,
         request: Request,
-        plan: Result<Plan, Problem>,
+        plan: Plan,
         limits: Arc<Limits>,
         serial: u32,
         now: Instant,
     ) -> Self {
-        let mut record = Record::new(place.client);
-        record.method.clone_from(&request.method);
-        record.target.clone_from(&request.path);
-        record.host.clone_from(&request.host);
-        let (plan, nobody) = match plan {
-            Ok(plan) => (plan, problem::NONE_REACHABLE),
-            Err(problem) => (Plan::default(), problem),
-        };
-        let connect = request.method == "CONNECT";
-        let mut exchange = Self {
+        let record = Record::new(place.client);
+        let connect = request.method() == "CONNECT";
+        Self {
             place,
             // Who was refused a tunnel may have begun to talk through it.
             close: !request.keep_alive || connect,
@@ -240,11 +233,14 @@ impl Exchange {
             over: false,
             record,
             actions: Vec::new(),
-        };
-        if !exchange.answered_here(now) {
-            exchange.ask_next(nobody, now);
         }
-        exchange
+    }
+
+    /// Asks the first back-end of the plan; `nobody` is the answer if it names none.
+    pub fn begin(&mut self, nobody: Problem, now: Instant) {
+        if !self.answered_here(now) {
+            self.ask_next(nobody, now);
+        }
     }
 
     /// What to do now, put in the empty `actions`, whose place the next ones take. The shell calls
@@ -266,6 +262,14 @@ impl Exchange {
     /// The queue of the back-end that is asked now.
     pub fn back(&self) -> Option<u32> {
         self.back.as_ref().map(|back| back.queue)
+    }
+
+    /// For the log.
+    pub fn line(&self) -> Line<'_> {
+        Line {
+            record: &self.record,
+            request: Some(&self.request),
+        }
     }
 
     /// The client's connection must not be kept: the router is stopping.

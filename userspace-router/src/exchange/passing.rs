@@ -51,7 +51,7 @@ impl Exchange {
         let lines = terms.rewrite.behind_response()?;
         (lines.len() <= RELAY_MAX as usize).then(|| Relay {
             lines,
-            of_head: self.request.method == "HEAD",
+            of_head: self.request.method() == "HEAD",
             idle_ms: Some(self.limits.stall.as_millis() as u32),
         })
     }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::http::Request;
 
 /// How asking one back-end ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +58,6 @@ impl fmt::Display for Verdict {
 pub struct Record {
     /// The client.
     pub client: SocketAddr,
-    /// Empty for a head that could not be parsed.
-    pub method: String,
-    /// As sent to back-ends.
-    pub target: String,
-    /// As the client named it.
-    pub host: String,
     /// Back-ends in the order they were asked.
     pub asked: Vec<(Address, Verdict)>,
     /// Status that the client got; 0 if none.
@@ -86,9 +81,6 @@ impl Record {
     pub fn new(client: SocketAddr) -> Self {
         Self {
             client,
-            method: String::new(),
-            target: String::new(),
-            host: String::new(),
             asked: Vec::new(),
             status: 0,
             reason: "",
@@ -130,33 +122,44 @@ fn or_dash(text: &str) -> &str {
     }
 }
 
-impl fmt::Display for Record {
+/// A record as a line, with what the client asked for: method, target as sent to back-ends, and
+/// host. Of a head that could not be parsed there is no request.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The figures.
+    pub record: &'a Record,
+    /// The request.
+    pub request: Option<&'a Request>,
+}
+
+impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { record, request } = *self;
         write!(
             f,
             "client={} method={} host={} target={} status={} reason={} asked=",
-            self.client,
-            or_dash(&self.method),
-            or_dash(&self.host),
-            or_dash(&self.target),
-            self.status,
-            or_dash(self.reason)
+            record.client,
+            or_dash(request.map_or("", Request::method)),
+            or_dash(request.map_or("", Request::host)),
+            or_dash(request.map_or("", Request::path)),
+            record.status,
+            or_dash(record.reason)
         )?;
-        for (nth, (backend, verdict)) in self.asked.iter().enumerate() {
+        for (nth, (backend, verdict)) in record.asked.iter().enumerate() {
             let comma = if nth == 0 { "" } else { "," };
             write!(f, "{comma}{backend}={verdict}")?;
         }
-        if self.asked.is_empty() {
+        if record.asked.is_empty() {
             f.write_str("-")?;
         }
         write!(
             f,
             " up={} down={} accepted-ms={} head-ms={} total-ms={}",
-            self.up,
-            self.down,
-            Ms(self.accepted_after),
-            Ms(self.head_after),
-            Ms(Some(self.total))
+            record.up,
+            record.down,
+            Ms(record.accepted_after),
+            Ms(record.head_after),
+            Ms(Some(record.total))
         )
     }
 }

@@ -40,7 +40,7 @@ impl Exchange {
         if head.over_limit {
             return self.answer(problem::RESPONSE_HEAD_TOO_LONG, now);
         }
-        match Response::parse(&head.head, &self.request.method) {
+        match Response::parse(&head.head, self.request.method()) {
             Err(problem) => self.answer(problem, now),
             Ok(response) if self.is_switch(&response) => self.switch(head, &response, now),
             Ok(response) if response.is_interim() => self.interim(head, &response, now),

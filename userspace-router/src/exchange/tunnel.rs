@@ -16,7 +16,7 @@ use crate::http::{Length, Onward, Response};
 impl Exchange {
     /// True if this final response ends HTTP on these connections.
     pub(super) fn is_switch(&self, response: &Response) -> bool {
-        let connected = self.request.method == "CONNECT" && (200..300).contains(&response.status);
+        let connected = self.request.method() == "CONNECT" && (200..300).contains(&response.status);
         connected || response.status == 101
     }
 

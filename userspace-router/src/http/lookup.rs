@@ -25,7 +25,10 @@ impl Request {
 
     /// The path without its query; `*` for OPTIONS of the whole server.
     pub fn path_only(&self) -> &str {
-        self.path.split('?').next().unwrap_or_default()
+        let path = self.path();
+        // Most paths are too short for what `str` does to find a byte.
+        let end = path.bytes().position(|b| b == b'?');
+        end.and_then(|end| path.get(..end)).unwrap_or(path)
     }
 
     /// True if the path has `.` or `..` segments, also such as only some servers take for

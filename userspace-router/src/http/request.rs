@@ -16,12 +16,10 @@ use super::Version;
 /// A request that may be forwarded.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// As received; methods are case-sensitive.
-    pub method: String,
-    /// Origin-form, `*`, or the authority of a CONNECT.
-    pub path: String,
-    /// Host and port that the client wants; empty for an HTTP/1.0 client that named none.
-    pub host: String,
+    /// Method, path and host, one behind the other, and where the first two end.
+    names: String,
+    method_end: usize,
+    path_end: usize,
     /// What the client speaks.
     pub version: Version,
     /// The body's framing; never until close.
@@ -81,10 +79,17 @@ impl Request {
             Version::Http11 => !connection.close && (bodyless || upgrade.is_empty()),
             Version::Http10 => connection.keep_alive && !connection.close,
         };
-        let host = target.authority.as_deref().unwrap_or(field_host).to_owned();
+        let host = target.authority.unwrap_or(field_host);
+        let mut names = String::with_capacity(method.len() + target.path.len() + host.len());
+        names.push_str(method);
+        let method_end = names.len();
+        names.push_str(&target.path);
+        let path_end = names.len();
+        names.push_str(host);
         let mut request = Self {
-            method: method.to_owned(),
-            path: target.path,
+            names,
+            method_end,
+            path_end,
             version,
             length,
             expects_continue,
@@ -95,13 +100,7 @@ impl Request {
                 .flat_map(line::list)
                 .any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
             kept: Lines::with_capacity(head.len(), headers.len()),
-            host,
         };
-        request.keep(head, headers, &connection);
-        Ok(request)
-    }
-
-    fn keep(&mut self, head: &[u8], headers: &[httparse::Header], connection: &Connection) {
         for header in headers {
             let name = header.name;
             // Expect and Upgrade were understood, and are written anew where they are wanted.
@@ -109,19 +108,33 @@ impl Request {
                 continue;
             }
             if name.eq_ignore_ascii_case("host") {
-                self.kept.put(name, self.host.as_bytes());
+                request.kept.put(name, host.as_bytes());
             } else {
-                self.kept.put_from(head, name, header.value);
+                request.kept.put_from(head, name, header.value);
             }
         }
+        Ok(request)
+    }
+
+    /// As received; methods are case-sensitive.
+    pub fn method(&self) -> &str {
+        self.names.get(..self.method_end).unwrap_or_default()
+    }
+
+    /// Origin-form, `*`, or the authority of a CONNECT.
+    pub fn path(&self) -> &str {
+        let path = self.method_end..self.path_end;
+        self.names.get(path).unwrap_or_default()
+    }
+
+    /// Host and port that the client wants; empty for an HTTP/1.0 client that named none.
+    pub fn host(&self) -> &str {
+        self.names.get(self.path_end..).unwrap_or_default()
     }
 
     /// True where doing it twice is doing it once (RFC 9110 section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
-        matches!(
-            self.method.as_str(),
-            "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"
-        )
+        matches!(self.method(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
     }
 
     /// What to answer to the beginning of a head that has no end within the limit.

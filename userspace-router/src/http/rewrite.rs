@@ -206,15 +206,15 @@ impl Rewrite {
 impl Request {
     /// The head for a back-end; with `ask`, it has to say whether it takes the body.
     pub fn render(&self, hop: &Hop, rewrite: &Rewrite, ask: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.kept.len() + self.path.len() + 320);
-        for part in [&self.method, " ", &self.path] {
+        let mut out = Vec::with_capacity(self.kept.len() + self.path().len() + 320);
+        for part in [self.method(), " ", self.path()] {
             out.extend_from_slice(part.as_bytes());
         }
         // Always 1.1: whatever the client speaks, this hop speaks 1.1.
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let host: Cow<str> = match &rewrite.host {
-            Host::Client if self.host.is_empty() => hop.local.to_string().into(),
-            Host::Client => self.host.as_str().into(),
+            Host::Client if self.host().is_empty() => hop.local.to_string().into(),
+            Host::Client => self.host().into(),
             Host::Fixed(host) => host.as_str().into(),
             Host::Backend => match hop.backend {
                 Address::Tcp(address) => address.to_string().into(),
@@ -244,7 +244,7 @@ impl Request {
             fields::put(&mut out, "Host", host.as_bytes());
         }
         let (kept, client) = (&self.kept, hop.client);
-        rewrite.forwarded.write(&mut out, kept, &self.host, client);
+        rewrite.forwarded.write(&mut out, kept, self.host(), client);
         rewrite.put_via(&mut out, self.version);
         self.hop_by_hop(&mut out, rewrite);
         if ask {
@@ -280,7 +280,7 @@ impl Request {
     /// 9.3.8).
     pub fn reflected(&self) -> Vec<u8> {
         const SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-        let mut out = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
+        let mut out = format!("{} {} HTTP/1.1\r\n", self.method(), self.path()).into_bytes();
         for line in self.kept.iter() {
             if !line.is_one_of(&SECRET) {
                 out.extend_from_slice(line.bytes);

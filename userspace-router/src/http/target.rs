@@ -4,20 +4,22 @@
 //! Invariant: what comes out is origin-form, `*`, or with CONNECT an authority, and a host
 //! that is safe to send on.
 
+use std::borrow::Cow;
+
 use super::problem::{self, Problem};
 
 /// A checked target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct Target<'t> {
     /// Path and query as sent on, `*`, or the authority of a CONNECT.
-    pub path: String,
+    pub path: Cow<'t, str>,
     /// Host and port that the target names; they replace the Host field.
-    pub authority: Option<String>,
+    pub authority: Option<&'t str>,
 }
 
-impl Target {
+impl<'t> Target<'t> {
     /// Takes the target of a request of this method apart.
-    pub fn parse(method: &str, target: &str) -> Result<Self, Problem> {
+    pub fn parse(method: &str, target: &'t str) -> Result<Self, Problem> {
         if !target
             .bytes()
             .all(|b| (0x21..0x7f).contains(&b) && b != b'#')
@@ -30,13 +32,13 @@ impl Target {
             port.filter(|port| !port.is_empty())
                 .ok_or(problem::BAD_AUTHORITY)?;
             return Ok(Self {
-                path: target.to_owned(),
-                authority: Some(target.to_owned()),
+                path: target.into(),
+                authority: Some(target),
             });
         }
         if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
             return Ok(Self {
-                path: target.to_owned(),
+                path: target.into(),
                 authority: None,
             });
         }
@@ -50,14 +52,14 @@ impl Target {
         host(authority)?;
         let path = match path.as_bytes().first() {
             // RFC 9112 section 3.2.4: OPTIONS of a whole server.
-            None if method == "OPTIONS" => "*".to_owned(),
-            None => "/".to_owned(),
-            Some(b'?') => format!("/{path}"),
-            Some(_) => path.to_owned(),
+            None if method == "OPTIONS" => "*".into(),
+            None => "/".into(),
+            Some(b'?') => format!("/{path}").into(),
+            Some(_) => path.into(),
         };
         Ok(Self {
             path,
-            authority: Some(authority.to_owned()),
+            authority: Some(authority),
         })
     }
 }
@@ -83,8 +85,9 @@ pub fn host(value: &str) -> Result<(), Problem> {
             }
             ("v6", port)
         }
-        None => match value.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
+        // Most hosts are too short for what `str` does to find a byte.
+        None => match value.bytes().position(|b| b == b':') {
+            Some(at) => (value.get(..at).unwrap_or_default(), value.get(at + 1..)),
             None => (value, None),
         },
     };
@@ -104,7 +107,7 @@ pub fn host(value: &str) -> Result<(), Problem> {
 
 /// The host without its port, for routing.
 pub fn without_port(value: &str) -> &str {
-    match value.rfind(':') {
+    match value.bytes().rposition(|b| b == b':') {
         Some(at) if !value.ends_with(']') => value.get(..at).unwrap_or(value),
         _ => value,
     }
@@ -122,7 +125,12 @@ mod tests {
     #[test]
     fn the_forms_of_a_target() {
         let parse = |method, target| {
-            Target::parse(method, target).map(|t| (t.path, t.authority.unwrap_or_default()))
+            Target::parse(method, target).map(|t| {
+                (
+                    t.path.into_owned(),
+                    t.authority.unwrap_or_default().to_owned(),
+                )
+            })
         };
         let fine = |path: &str, host: &str| Ok((path.to_owned(), host.to_owned()));
         assert_eq!(parse("GET", "/a?b"), fine("/a?b", ""));

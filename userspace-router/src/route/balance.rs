@@ -42,16 +42,16 @@ impl Balancer {
         }
     }
 
-    /// The candidates in the order they are asked. `key` is looked at by the hash only.
-    pub fn order(&mut self, mut candidates: Vec<usize>, key: u64) -> Vec<usize> {
+    /// Puts the candidates in the order they are asked. `key` is looked at by the hash only.
+    pub fn order(&mut self, candidates: &mut Vec<usize>, key: u64) {
         match self.method {
             Balance::RoundRobin => {
-                let chosen = self.take_turn(&candidates);
-                self.sort_by_credit(&mut candidates);
-                to_front(&mut candidates, chosen);
+                let chosen = self.take_turn(candidates);
+                self.sort_by_credit(candidates);
+                to_front(candidates, chosen);
             }
             Balance::LeastOutstanding => {
-                self.sort_by_credit(&mut candidates);
+                self.sort_by_credit(candidates);
                 candidates.sort_by(|&a, &b| self.compare_load(a, b));
                 // Who is equal to the first takes turns with it.
                 let mut best = candidates.clone();
@@ -59,7 +59,7 @@ impl Balancer {
                     best.retain(|&other| self.compare_load(first, other).is_eq());
                 }
                 let chosen = self.take_turn(&best);
-                to_front(&mut candidates, chosen);
+                to_front(candidates, chosen);
             }
             Balance::Hash(_) => {
                 let score = |&at: &usize| self.members.get(at).map_or(0.0, |m| m.score(key));
@@ -67,7 +67,6 @@ impl Balancer {
                 candidates.sort_by(|a, b| score(b).total_cmp(&score(a)));
             }
         }
-        candidates
     }
 
     /// It was given a request.
@@ -169,6 +168,11 @@ mod tests {
         Balancer::new(method, &members)
     }
 
+    fn in_order(balancer: &mut Balancer, mut candidates: Vec<usize>, key: u64) -> Vec<usize> {
+        balancer.order(&mut candidates, key);
+        candidates
+    }
+
     fn all(balancer: &Balancer) -> Vec<usize> {
         (0..balancer.members.len()).collect()
     }
@@ -176,34 +180,38 @@ mod tests {
     #[test]
     fn turns_go_round_smoothly_by_weight() {
         let mut equal = balancer(Balance::RoundRobin, &[1, 1, 1]);
-        let mut turns = || equal.order(vec![0, 1, 2], 0);
+        let mut turns = || in_order(&mut equal, vec![0, 1, 2], 0);
         assert_eq!(
             [turns(), turns(), turns()],
             [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
         );
         // The example of nginx's commit 52327e0627f4 that brought this method.
         let mut uneven = balancer(Balance::RoundRobin, &[5, 1, 1]);
-        let firsts: Vec<_> = (0..14).map(|_| uneven.order(vec![0, 1, 2], 0)[0]).collect();
+        let firsts: Vec<_> = (0..14)
+            .map(|_| in_order(&mut uneven, vec![0, 1, 2], 0)[0])
+            .collect();
         assert_eq!(firsts, [0, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 2, 0, 0]);
     }
 
     #[test]
     fn the_fewest_outstanding_by_weight_and_turns_among_equals() {
         let mut equal = balancer(Balance::LeastOutstanding, &[1, 1, 1]);
-        let firsts: Vec<_> = (0..6).map(|_| equal.order(vec![0, 1, 2], 0)[0]).collect();
+        let firsts: Vec<_> = (0..6)
+            .map(|_| in_order(&mut equal, vec![0, 1, 2], 0)[0])
+            .collect();
         assert_eq!(firsts, [0, 1, 2, 0, 1, 2]);
         for member in [0, 0, 1] {
             equal.began(member);
         }
-        assert_eq!(equal.order(vec![0, 1, 2], 0), [2, 1, 0]);
+        assert_eq!(in_order(&mut equal, vec![0, 1, 2], 0), [2, 1, 0]);
         equal.ended(0);
         equal.ended(0);
-        assert_eq!(equal.order(vec![0, 1], 0), [0, 1]);
+        assert_eq!(in_order(&mut equal, vec![0, 1], 0), [0, 1]);
         // Three quarters for the one with weight 3.
         let mut uneven = balancer(Balance::LeastOutstanding, &[3, 1]);
         let mut given = [0, 0];
         for _ in 0..40 {
-            let first = uneven.order(vec![0, 1], 0)[0];
+            let first = in_order(&mut uneven, vec![0, 1], 0)[0];
             uneven.began(first);
             given[first] += 1;
         }
@@ -216,13 +224,14 @@ mod tests {
         let mut count = [0u32; 4];
         for n in 0..40_000u32 {
             let key = hash(&n.to_be_bytes());
-            let order = all_up.order(all(&all_up), key);
+            let all = all(&all_up);
+            let order = in_order(&mut all_up, all, key);
             count[order[0]] += 1;
             // Without one: its keys go where they would have gone next; no other moves.
             for gone in 0..4 {
                 let rest: Vec<_> = (0..4).filter(|&at| at != gone).collect();
                 let expected: Vec<_> = order.iter().copied().filter(|&at| at != gone).collect();
-                assert_eq!(all_up.order(rest, key), expected);
+                assert_eq!(in_order(&mut all_up, rest, key), expected);
             }
         }
         for (at, &count) in count.iter().enumerate() {
@@ -244,7 +253,7 @@ mod tests {
             let mut balancer = balancer(method, &[1, 1_000, 7, 1]);
             for n in 0..1_000u64 {
                 let candidates: Vec<_> = (0..4).filter(|at| (n >> at) & 1 == 1).collect();
-                let mut order = balancer.order(candidates.clone(), mix(n));
+                let mut order = in_order(&mut balancer, candidates.clone(), mix(n));
                 order.sort_unstable();
                 assert_eq!(order, candidates);
                 balancer.began((n % 4) as usize);

@@ -10,9 +10,9 @@ use crate::http::{without_port, Request};
 impl Matches {
     /// True if it is.
     pub fn fits(&self, request: &Request) -> bool {
-        self.host.fits(&request.host)
+        self.host.fits(request.host())
             && self.path.fits(request.path_only())
-            && (self.methods.is_empty() || self.methods.contains(&request.method))
+            && (self.methods.is_empty() || self.methods.iter().any(|m| m == request.method()))
             && self.headers.iter().all(|header| header.fits(request))
     }
 }

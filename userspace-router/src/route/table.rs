@@ -37,6 +37,8 @@ struct Group {
 struct State {
     balancer: Balancer,
     health: Vec<Health>,
+    /// Of the last request, for the room that it takes.
+    order: Vec<usize>,
 }
 
 impl Table {
@@ -113,6 +115,7 @@ impl Group {
             state: Mutex::new(State {
                 balancer: Balancer::new(pool.balance.clone(), &pool.members),
                 health: pool.members.iter().map(|_| Health::default()).collect(),
+                order: Vec::new(),
             }),
         }
     }
@@ -139,15 +142,19 @@ impl Group {
 
     fn order(&self, key: u64, now: Instant) -> Vec<Address> {
         let mut state = self.lock();
-        let State { balancer, health } = &mut *state;
-        let usable: Vec<_> = health.iter().map(|health| health.usable(now)).collect();
-        let members = || 0..usable.len();
-        let is = |at: usize, wanted| usable.get(at) == Some(&wanted);
-        let mut candidates: Vec<_> = members().filter(|&at| !is(at, Usable::No)).collect();
-        if candidates.is_empty() {
-            candidates = members().collect();
+        let State {
+            balancer,
+            health,
+            order,
+        } = &mut *state;
+        let is = |at: usize, wanted| health.get(at).is_some_and(|h| h.usable(now) == wanted);
+        let members = 0..health.len();
+        order.clear();
+        order.extend(members.clone().filter(|&at| !is(at, Usable::No)));
+        if order.is_empty() {
+            order.extend(members);
         }
-        let mut order = balancer.order(candidates, key);
+        balancer.order(order, key);
         // Who is on trial is asked first, or not at all.
         let first = order.first().copied();
         order.retain(|&at| Some(at) == first || !is(at, Usable::Trial));
@@ -157,7 +164,7 @@ impl Group {
             }
         }
         let address = |at: usize| self.pool.members.get(at).map(|m| m.address.clone());
-        order.into_iter().filter_map(address).collect()
+        order.iter().copied().filter_map(address).collect()
     }
 
     fn ended(

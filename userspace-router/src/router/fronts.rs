@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use underpass_proto::{Command, Head};
 
@@ -13,10 +13,11 @@ use super::token::token_serial;
 use super::Router;
 use crate::config::Link;
 use crate::engine::Engine;
-use crate::exchange::{Exchange, Place, Record};
+use crate::exchange::{Exchange, Line, Place, Record};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
 use crate::proxy_protocol::{self, Ends};
+use crate::route::Plan;
 
 /// What is known of a client's connection.
 #[derive(Debug, Default)]
@@ -70,8 +71,13 @@ impl<E: Engine> Router<E> {
     fn distrust(&mut self, head: &Head, reason: &'static str) {
         let mut record = Record::new(head.peer.unwrap_or(NOWHERE));
         record.reason = reason;
-        self.log.write(&record);
+        self.log_unparsed(&record);
         self.end(Command::QueueAbort { id: head.id });
+    }
+
+    fn log_unparsed(&mut self, record: &Record) {
+        let request = None;
+        self.log.write(Line { record, request });
     }
 
     fn begin(&mut self, head: Head, now: Instant) {
@@ -100,27 +106,25 @@ impl<E: Engine> Router<E> {
             true => Err(problem::DOT_SEGMENTS),
             false => self.policy.plan(&request, client, now),
         };
+        let (plan, nobody) = match plan {
+            Ok(plan) => (plan, problem::NONE_REACHABLE),
+            Err(problem) => (Plan::default(), problem),
+        };
         let place = Place {
             front: head.id,
             generation: head.generation,
             client,
             local,
-            time: SystemTime::now(),
+            time: self.time,
         };
         front.idle_until = None;
-        if let Ok(plan) = &plan {
+        if !Arc::ptr_eq(&front.link, &plan.link) {
             front.link = plan.link.clone();
-            front.tag = plan.tag;
         }
+        front.tag = plan.tag;
         let limits = self.limits.clone();
-        front.exchange = Some(Exchange::new(
-            place,
-            request,
-            plan,
-            limits,
-            front.serial,
-            now,
-        ));
+        let exchange = Exchange::new(place, request, plan, limits, front.serial, now);
+        front.exchange.insert(exchange).begin(nobody, now);
         self.act(head.id, now);
     }
 
@@ -129,9 +133,9 @@ impl<E: Engine> Router<E> {
         let mut record = Record::new(client);
         record.status = problem.status;
         record.reason = problem.name;
-        self.log.write(&record);
+        self.log_unparsed(&record);
         self.forget_front(id);
-        let data = problem.render(false, true, SystemTime::now());
+        let data = problem.render(false, true, self.time);
         self.end(Command::Send {
             id,
             data,
@@ -151,11 +155,13 @@ impl<E: Engine> Router<E> {
             return;
         };
         let told = std::mem::take(&mut front.told);
-        if let Some(exchange) = front.exchange.take() {
+        if let Some(exchange) = &front.exchange {
             front.serial = exchange.serial().wrapping_add(1);
             told.end(&*self.policy, front.tag, &exchange.record, now);
-            self.log.write(&exchange.record);
+            self.log.write(exchange.line());
         }
+        // It is not taken out to be dropped: it is too large to be moved about.
+        front.exchange = None;
         let waiting = front.waiting.take();
         front.idle_until = Some(now + self.limits.client_idle);
         match (keep, waiting) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Connects engine, policy, exchanges, timers and the log: the shell around pure parts.
 //!
-//! One task owns everything; only connecting happens elsewhere. It reads the clock once
+//! One task owns everything; only connecting happens elsewhere. It reads the clocks once
 //! per wake-up and hands the time on. `fronts.rs` is its side towards clients, `backs.rs`
 //! towards back-ends, `feedback.rs` towards the policy.
 //!
@@ -20,7 +20,7 @@ mod token;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
@@ -57,6 +57,8 @@ pub struct Router<E> {
     connect: UnboundedSender<Connected>,
     /// When exchanges have to be over, once the router is stopping.
     stop_by: Option<Instant>,
+    /// The time of day at the last wake-up.
+    time: SystemTime,
 }
 
 /// A socket that listens already.
@@ -89,6 +91,7 @@ impl<E: Engine> Router<E> {
             connected,
             connect,
             stop_by: None,
+            time: SystemTime::now(),
         }
     }
 
@@ -157,6 +160,7 @@ impl<E: Engine> Router<E> {
                 () = &mut stop, if self.stop_by.is_none() => self.begin_to_stop(Instant::now()),
             }
             let now = Instant::now();
+            self.time = SystemTime::now();
             for incoming in inbox.drain(..) {
                 self.incoming(incoming, now);
             }

@@ -309,7 +309,10 @@ impl Engine for KernelEngine {
             self.flush();
             self.read_all()?;
             if !self.ready.is_empty() {
-                out.append(&mut self.ready);
+                match out.is_empty() {
+                    true => std::mem::swap(out, &mut self.ready),
+                    false => out.append(&mut self.ready),
+                }
                 return Ok(());
             }
             self.channel.readable().await?;

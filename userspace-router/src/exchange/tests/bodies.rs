@@ -244,7 +244,7 @@ fn asking_has_an_end() {
     scene.told();
     assert_eq!(scene.wait(9_999), "");
     assert_eq!(scene.wait(1), "send(1,504) drain(1) finished(false)");
-    let line = scene.exchange.record.to_string();
+    let line = scene.exchange.line().to_string();
     assert!(
         line.contains("asked=127.0.0.1:81=connect-timeout "),
         "{line}"
@@ -292,6 +292,6 @@ fn a_head_goes_into_a_used_connection_only_if_it_is_quiet() {
     scene.connected(5, true);
     scene.exchange.refused(Tag::IntoBack, scene.now);
     assert_eq!(scene.told(), "abort(5) connect(81,fresh)");
-    let line = scene.exchange.record.to_string();
+    let line = scene.exchange.line().to_string();
     assert!(line.contains("=stale,127.0.0.1:81=asked "), "{line}");
 }

@@ -46,10 +46,9 @@ impl Scene {
             Arc::new(Config::parse("example", example).unwrap().limits)
         });
         let request = Request::parse(head.as_bytes(), 1_000).unwrap();
-        Self {
-            exchange: Exchange::new(place, request, Ok(plan), LIMITS.clone(), 0, now),
-            now,
-        }
+        let mut exchange = Exchange::new(place, request, plan, LIMITS.clone(), 0, now);
+        exchange.begin(problem::NONE_REACHABLE, now);
+        Self { exchange, now }
     }
 
     fn asking(head: &str, backends: u16) -> Self {
@@ -225,7 +224,7 @@ fn an_upload_is_asked_for_declined_accepted_and_answered() {
         scene.back_done(6, ForwardResult::Complete, 5),
         "release(6) finished(true)"
     );
-    let line = scene.exchange.record.to_string();
+    let line = scene.exchange.line().to_string();
     assert!(
         line.contains(
             "asked=127.0.0.1:81=down,127.0.0.1:82=declined-421,127.0.0.1:83=accepted up=10 down=5"

@@ -51,7 +51,7 @@ fn a_tunnel_lives_until_both_have_said_their_last() {
             assert_eq!(scene.back_closed(5, Reason::BodyEnd), "");
             assert_eq!(scene.front_done(Complete, 3), ends);
         }
-        let line = scene.exchange.record.to_string();
+        let line = scene.exchange.line().to_string();
         assert!(line.contains("status=101 reason=- "), "{line}");
         assert!(line.contains("=accepted up=3 down=4 "), "{line}");
     }
