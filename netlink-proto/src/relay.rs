@@ -4,14 +4,15 @@
 use crate::attr::{Put, Table};
 use crate::error::DecodeError;
 use crate::gen::queue;
+use std::sync::Arc;
 
 /// The next head of the target may go to the source, if it is a final response of which there
 /// is no doubt; see `docs/netlink.md`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relay {
     /// Field lines behind those of the response, each with its CRLF. At most
-    /// [`RELAY_MAX`](crate::gen::RELAY_MAX) bytes.
-    pub lines: Vec<u8>,
+    /// [`RELAY_MAX`](crate::gen::RELAY_MAX) bytes. Shared, as they are the same for many requests.
+    pub lines: Arc<[u8]>,
     /// The request is HEAD.
     pub of_head: bool,
     /// Milliseconds that the response's body may stand still; without it, for ever.
@@ -34,7 +35,7 @@ impl Relay {
             return Ok(None);
         };
         Ok(Some(Self {
-            lines: lines.to_vec(),
+            lines: lines.into(),
             of_head: table.flag(queue::RELAY_HEAD),
             idle_ms: table.u32(queue::RELAY_IDLE_MS)?,
         }))

@@ -132,7 +132,7 @@ fn command() -> impl Strategy<Value = Command> {
 
 fn relay() -> impl Strategy<Value = Relay> {
     (data(), any::<bool>(), of(any::<u32>())).prop_map(|(lines, of_head, idle_ms)| Relay {
-        lines,
+        lines: lines.into(),
         of_head,
         idle_ms,
     })

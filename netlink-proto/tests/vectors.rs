@@ -111,7 +111,7 @@ fn what_a_forward_does_with_a_body() {
 #[rustfmt::skip]
 #[test]
 fn what_a_route_allows_of_the_response() {
-    let relay = Relay { lines: b"A:\r\n".to_vec(), of_head: true, idle_ms: Some(256) };
+    let relay = Relay { lines: b"A:\r\n"[..].into(), of_head: true, idle_ms: Some(256) };
     let route = |relay| Command::Route {
         id: 5, generation: 2, to: 9, body: Framing::None.into(), data: Vec::new(),
         if_quiet: false, relay: Some(relay),

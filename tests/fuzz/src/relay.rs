@@ -40,7 +40,7 @@ pub fn check(input: &[u8]) {
     let mut passed = Vec::new();
     relayed.pieces(|piece| passed.extend_from_slice(piece));
     assert_eq!(passed.len(), relayed.size());
-    passed.extend(rewrite.behind_response().expect("nothing is removed"));
+    passed.extend_from_slice(&rewrite.behind_response().expect("nothing is removed"));
     passed.extend(b"\r\n");
     let rendered = response.render(onward, &rewrite);
     assert_eq!(

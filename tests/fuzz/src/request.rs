@@ -97,15 +97,14 @@ fn sent_on(request: &Request, rewrite: &Rewrite, ask: bool) {
 /// As much of it as there is.
 fn other_rewrite() -> Rewrite {
     let everybody: Network = "0.0.0.0/0".parse().expect("a network");
-    Rewrite {
-        forwarded: Forwarded {
-            style: Style::Both,
-            trust: vec![everybody],
-        },
-        host: Host::Backend,
-        trailers: "a,grpc-status".to_owned(),
-        ..Rewrite::default()
-    }
+    let mut rewrite = Rewrite::default();
+    rewrite.forwarded = Forwarded {
+        style: Style::Both,
+        trust: vec![everybody],
+    };
+    rewrite.host = Host::Backend;
+    rewrite.trailers = "a,grpc-status".to_owned();
+    rewrite
 }
 
 /// Who takes a request for longer than we do takes the next one's bytes for its body.

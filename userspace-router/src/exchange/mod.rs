@@ -193,13 +193,15 @@ pub struct Exchange {
 
 impl Exchange {
     /// One that has to `begin` yet, where it stands: it is too large to be moved about.
-    /// `serial` is one above that of the connection's last exchange.
+    /// `serial` is one above that of the connection's last exchange; `actions` is empty, and has
+    /// room, if there was an exchange to take it over from.
     pub fn new(
         place: Place,
         request: Request,
         plan: Plan,
         limits: Arc<Limits>,
         serial: u32,
+        actions: Vec<Action>,
         now: Instant,
     ) -> Self {
         let record = Record::new(place.client);
@@ -232,7 +234,7 @@ impl Exchange {
             front_fin: false,
             over: false,
             record,
-            actions: Vec::new(),
+            actions,
         }
     }
 

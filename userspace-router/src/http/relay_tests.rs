@@ -105,7 +105,7 @@ fn same(head: &[u8], relayed: &Relayed, method: &str) {
     let rewrite = Rewrite::default();
     let mut passed = Vec::new();
     relayed.pieces(|piece| passed.extend_from_slice(piece));
-    passed.extend(rewrite.behind_response().expect("nothing is removed"));
+    passed.extend_from_slice(&rewrite.behind_response().expect("nothing is removed"));
     passed.extend_from_slice(b"\r\n");
     let rendered = response.render(onward, &rewrite);
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();

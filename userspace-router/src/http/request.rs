@@ -43,7 +43,7 @@ impl Request {
     /// Checks a whole head, its empty line included. `target_max` is in bytes.
     pub fn parse(head: &[u8], target_max: usize) -> Result<Self, Problem> {
         let head = line::strict(head)?;
-        let (method, raw_target) = request_line(head, target_max)?;
+        request_line(head, target_max)?;
         // Four KiB, of which most heads need a tenth: not filled in vain.
         let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut parsed = httparse::Request::new(&mut []);
@@ -52,6 +52,10 @@ impl Request {
             Ok(httparse::Status::Partial) => return Err(problem::BAD_REQUEST_LINE),
             Err(error) => return Err(why(error)),
         }
+        // What was checked above, as text.
+        let (Some(method), Some(raw_target)) = (parsed.method, parsed.path) else {
+            return Err(problem::BAD_REQUEST_LINE);
+        };
         let version = match parsed.version {
             Some(0) => Version::Http10,
             _ => Version::Http11,
@@ -150,7 +154,7 @@ impl Request {
 }
 
 /// Splits the first line at its two spaces, and checks each part's limits.
-fn request_line(head: &[u8], target_max: usize) -> Result<(&str, &str), Problem> {
+fn request_line(head: &[u8], target_max: usize) -> Result<(), Problem> {
     let line = head.split(|&b| b == b'\r').next().unwrap_or_default();
     let mut parts = line.split(|&b| b == b' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -158,7 +162,6 @@ fn request_line(head: &[u8], target_max: usize) -> Result<(&str, &str), Problem>
     else {
         return Err(problem::BAD_REQUEST_LINE);
     };
-    let text = |bytes, problem| std::str::from_utf8(bytes).map_err(|_| problem);
     let is_version =
         |digits: &[u8]| matches!(digits, [a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit());
     match version.strip_prefix(b"HTTP/") {
@@ -172,10 +175,7 @@ fn request_line(head: &[u8], target_max: usize) -> Result<(&str, &str), Problem>
     if !is_token(method) {
         return Err(problem::BAD_METHOD);
     }
-    Ok((
-        text(method, problem::BAD_METHOD)?,
-        text(target, problem::BAD_TARGET)?,
-    ))
+    Ok(())
 }
 
 fn host<'a>(headers: &[httparse::Header<'a>], version: Version) -> Result<&'a str, Problem> {

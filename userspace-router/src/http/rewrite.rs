@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use super::body::Length;
@@ -32,7 +33,27 @@ pub struct Rewrite {
     pub request: Edit,
     /// For final responses of back-ends.
     pub response: Edit,
+    behind: Behind,
 }
+
+/// What `Rewrite::behind_response` gives, put together when it is asked for first: it is the same for
+/// all requests of a route. A copy, which may be changed, begins without.
+#[derive(Debug, Default)]
+struct Behind(OnceLock<Option<Arc<[u8]>>>);
+
+impl Clone for Behind {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Behind {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Behind {}
 
 impl Default for Rewrite {
     fn default() -> Self {
@@ -47,6 +68,7 @@ impl Default for Rewrite {
             trailers: String::new(),
             request: Edit::default(),
             response: Edit::default(),
+            behind: Behind::default(),
         }
     }
 }
@@ -183,14 +205,18 @@ impl Rewrite {
     }
 
     /// The lines that a final response of HTTP/1.1 gets behind its own; `None` if it loses some.
-    pub fn behind_response(&self) -> Option<Vec<u8>> {
-        if !self.response.remove.is_empty() {
-            return None;
-        }
-        let mut lines = Vec::with_capacity(self.via.len() + self.response.added() + 16);
-        self.put_via(&mut lines, Version::Http11);
-        lines.extend_from_slice(self.response.add.as_bytes());
-        Some(lines)
+    /// Nothing must be changed after the first call.
+    pub fn behind_response(&self) -> Option<Arc<[u8]>> {
+        let lines = || {
+            if !self.response.remove.is_empty() {
+                return None;
+            }
+            let mut lines = Vec::new();
+            self.put_via(&mut lines, Version::Http11);
+            lines.extend_from_slice(self.response.add.as_bytes());
+            Some(lines.into())
+        };
+        self.behind.0.get_or_init(lines).clone()
     }
 
     fn put_via(&self, out: &mut Vec<u8>, version: Version) {

@@ -43,13 +43,18 @@ pub(super) struct Front {
 
 impl<E: Engine> Router<E> {
     pub(super) fn head(&mut self, mut head: Head, now: Instant) {
-        if head.generation > 1 && !self.fronts.contains_key(&head.id) {
-            // Of a connection that was ended while its next request was on its way here.
+        if head.generation != 1 {
+            match self.fronts.get_mut(&head.id) {
+                // Of a connection that was ended while its next request was on its way here.
+                None => {}
+                Some(front) if front.exchange.is_some() => front.waiting = Some(head),
+                Some(_) => self.begin(head, now),
+            }
             return;
         }
         let listener = head.listener.and_then(|id| self.listeners.get(&id));
         let mut told_ends = None;
-        if head.generation == 1 && listener == Some(&true) {
+        if listener == Some(&true) {
             match proxy_protocol::parse(&head.head) {
                 Ok(header) => {
                     head.head.drain(..header.length);
@@ -81,7 +86,9 @@ impl<E: Engine> Router<E> {
     }
 
     fn begin(&mut self, head: Head, now: Instant) {
-        let front = self.fronts.entry(head.id).or_default();
+        let Some(front) = self.fronts.get_mut(&head.id) else {
+            return;
+        };
         let socket = head.peer.zip(head.local);
         front.ends = front
             .told_ends
@@ -123,7 +130,8 @@ impl<E: Engine> Router<E> {
         }
         front.tag = plan.tag;
         let limits = self.limits.clone();
-        let exchange = Exchange::new(place, request, plan, limits, front.serial, now);
+        let room = self.spare.pop().unwrap_or_default();
+        let exchange = Exchange::new(place, request, plan, limits, front.serial, room, now);
         front.exchange.insert(exchange).begin(nobody, now);
         self.act(head.id, now);
     }
@@ -155,10 +163,15 @@ impl<E: Engine> Router<E> {
             return;
         };
         let told = std::mem::take(&mut front.told);
-        if let Some(exchange) = &front.exchange {
+        if let Some(exchange) = &mut front.exchange {
             front.serial = exchange.serial().wrapping_add(1);
             told.end(&*self.policy, front.tag, &exchange.record, now);
             self.log.write(exchange.line());
+            // Whatever it may want after its end, it does not get.
+            let mut room = Vec::new();
+            exchange.take_actions(&mut room);
+            room.clear();
+            self.spare.push(room);
         }
         // It is not taken out to be dropped: it is too large to be moved about.
         front.exchange = None;

@@ -334,43 +334,48 @@ impl<E: Engine> Router<E> {
 
     /// Does what an exchange wants done, until it wants nothing.
     fn act(&mut self, id: u32, now: Instant) {
-        loop {
-            let Some(front) = self.fronts.get_mut(&id) else {
-                return;
-            };
-            let Some(exchange) = &mut front.exchange else {
-                break;
-            };
-            let serial = exchange.serial();
-            let mut actions = self.spare.pop().unwrap_or_default();
-            exchange.take_actions(&mut actions);
-            front
-                .told
-                .attempts(&*self.policy, front.tag, &exchange.record, now);
-            if actions.is_empty() {
-                self.spare.push(actions);
-                break;
-            }
-            for action in actions.drain(..) {
-                match action {
-                    Action::Command(command, tag) => self.command(id, serial, command, tag),
-                    Action::Connect { backend, fresh } => self.reach(id, backend, fresh, now),
-                    Action::TakeBack { queue: id_back } => {
-                        let generation = self.pool.turn(id_back);
-                        let cancel = Command::Cancel {
-                            id: id_back,
-                            generation,
-                        };
-                        // Refused: what is to come instead is on its way.
-                        self.command(id, serial, cancel, Tag::Ending);
-                    }
-                    Action::Release { queue, .. } => self.release(queue, now),
-                    Action::Finished { keep } => self.finished(id, keep, now),
-                }
-            }
-            self.spare.push(actions);
-        }
+        while self.act_once(id, now) {}
         self.set_timer(id);
+    }
+
+    /// Does what an exchange wants done by now. True if that may have made it want more.
+    fn act_once(&mut self, id: u32, now: Instant) -> bool {
+        let Some(front) = self.fronts.get_mut(&id) else {
+            return false;
+        };
+        let Some(exchange) = &mut front.exchange else {
+            return false;
+        };
+        let serial = exchange.serial();
+        let mut actions = self.spare.pop().unwrap_or_default();
+        exchange.take_actions(&mut actions);
+        front
+            .told
+            .attempts(&*self.policy, front.tag, &exchange.record, now);
+        let mut again = false;
+        for action in actions.drain(..) {
+            match action {
+                Action::Command(command, tag) => self.command(id, serial, command, tag),
+                Action::Connect { backend, fresh } => {
+                    // The only one that is answered at once, if there is an idle connection.
+                    again = true;
+                    self.reach(id, backend, fresh, now);
+                }
+                Action::TakeBack { queue: id_back } => {
+                    let generation = self.pool.turn(id_back);
+                    let cancel = Command::Cancel {
+                        id: id_back,
+                        generation,
+                    };
+                    // Refused: what is to come instead is on its way.
+                    self.command(id, serial, cancel, Tag::Ending);
+                }
+                Action::Release { queue, .. } => self.release(queue, now),
+                Action::Finished { keep } => self.finished(id, keep, now),
+            }
+        }
+        self.spare.push(actions);
+        again
     }
 
     fn command(&mut self, front: u32, serial: u32, command: Command, tag: Tag) {

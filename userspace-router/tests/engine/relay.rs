@@ -34,7 +34,7 @@ fn passed(status: &str, fields: &str) -> String {
 
 fn relay() -> Relay {
     Relay {
-        lines: VIA.into(),
+        lines: VIA.as_bytes().into(),
         of_head: false,
         idle_ms: None,
     }
@@ -563,7 +563,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
                 front,
                 back,
                 no_body(),
-                with(&|r| r.lines = b"A: b".to_vec()),
+                with(&|r| r.lines = b"A: b"[..].into()),
             ),
             EINVAL,
         ),
@@ -572,7 +572,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
                 front,
                 back,
                 no_body(),
-                with(&|r| r.lines = b"\r\n".to_vec()),
+                with(&|r| r.lines = b"\r\n"[..].into()),
             ),
             EINVAL,
         ),
@@ -581,7 +581,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
                 front,
                 back,
                 no_body(),
-                with(&|r| r.lines = b"A: b\r\n\r\n".to_vec()),
+                with(&|r| r.lines = b"A: b\r\n\r\n"[..].into()),
             ),
             EINVAL,
         ),
@@ -590,7 +590,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
                 front,
                 back,
                 no_body(),
-                with(&|r| r.lines = vec![b'a'; 1_025]),
+                with(&|r| r.lines = vec![b'a'; 1_025].into()),
             ),
             ERANGE,
         ),

@@ -67,7 +67,7 @@ impl Scene {
 #[test]
 fn what_is_allowed() {
     let relay = allowed(GET, Terms::default()).expect("allowed");
-    assert_eq!(relay.lines, b"Via: 1.1 underpass\r\n");
+    assert_eq!(*relay.lines, *b"Via: 1.1 underpass\r\n");
     assert!(!relay.of_head && relay.idle_ms.is_some());
     assert!(allowed(HEAD, Terms::default()).expect("allowed").of_head);
     assert!(allowed(POST, Terms::default()).is_some());
@@ -76,7 +76,7 @@ fn what_is_allowed() {
     edit.add("A", "b").expect("may be added");
     let terms = rewriting(|rewrite| rewrite.response = edit.clone());
     let lines = allowed(GET, terms).expect("allowed").lines;
-    assert_eq!(lines, b"Via: 1.1 underpass\r\nA: b\r\n");
+    assert_eq!(*lines, *b"Via: 1.1 underpass\r\nA: b\r\n");
 }
 
 #[test]
