@@ -511,6 +511,31 @@ mod tests {
     }
 
     #[test]
+    fn one_that_serves_again_grows_old_anew() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let link = link(100, 0);
+        let mut pool = Pool::new(2, Duration::from_millis(10));
+        connect(&mut pool, &link, &[1], start);
+        assert_eq!(pool.free(11, at(0)), Freed::Kept);
+        let again = pool.ask(&backend(), &link, asker(2), false, at(5));
+        assert_eq!((again, pool.idle()), (Answer::Idle(11), vec![]));
+        assert_eq!(pool.free(11, at(6)), Freed::Kept);
+        // It is looked at when it was due first, and again when it is.
+        assert_eq!(pool.deadline(), Some(at(10)));
+        assert_eq!(pool.aged(at(10)), []);
+        assert_eq!((pool.deadline(), pool.idle()), (Some(at(16)), vec![11]));
+        // While it serves, nothing is.
+        let again = pool.ask(&backend(), &link, asker(2), false, at(15));
+        assert_eq!(again, Answer::Idle(11));
+        assert_eq!((pool.aged(at(16)), pool.deadline()), (vec![], None));
+        assert_eq!(pool.free(11, at(17)), Freed::Kept);
+        assert_eq!(pool.aged(at(27)), [11]);
+        assert_eq!(pool.gone(11), None);
+        assert!(pool.is_empty());
+    }
+
+    #[test]
     fn no_more_connections_than_allowed_and_then_a_bounded_line() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
