@@ -10,7 +10,7 @@ use underpass_proto::{Command, Head};
 
 use super::feedback::Told;
 use super::token::token_serial;
-use super::Router;
+use super::{keep_room, Router};
 use crate::config::Link;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Line, Place, Record};
@@ -170,8 +170,7 @@ impl<E: Engine> Router<E> {
             // Whatever it may want after its end, it does not get.
             let mut room = Vec::new();
             exchange.take_actions(&mut room);
-            room.clear();
-            self.spare.push(room);
+            keep_room(&mut self.spare, room);
         }
         // It is not taken out to be dropped: it is too large to be moved about.
         front.exchange = None;

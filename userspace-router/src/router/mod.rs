@@ -36,6 +36,9 @@ use backs::Connected;
 use fronts::Front;
 use token::{token_serial, Kind};
 
+/// Empty lists that are kept: a wake-up brings hardly more new exchanges than that.
+const SPARE_MAX: usize = 256;
+
 /// A router on an engine.
 pub struct Router<E> {
     engine: E,
@@ -51,7 +54,7 @@ pub struct Router<E> {
     timers: BTreeSet<(Instant, u32)>,
     /// Fronts whose exchange got an input, and may want something done.
     due: Vec<u32>,
-    /// Empty, for the actions of exchanges: as many as calls of `act` are within each other.
+    /// Empty, with room for the actions of exchanges; `SPARE_MAX` at the most.
     spare: Vec<Vec<Action>>,
     connected: UnboundedReceiver<Connected>,
     connect: UnboundedSender<Connected>,
@@ -374,7 +377,7 @@ impl<E: Engine> Router<E> {
                 Action::Finished { keep } => self.finished(id, keep, now),
             }
         }
-        self.spare.push(actions);
+        keep_room(&mut self.spare, actions);
         again
     }
 
@@ -415,6 +418,14 @@ impl<E: Engine> Router<E> {
     fn end(&mut self, command: Command) {
         let token = Kind::Tagged(Tag::Ending).token(0, 0);
         self.engine.submit(command, token);
+    }
+}
+
+/// Keeps the room of a list whose actions were done, or are not to be.
+fn keep_room(spare: &mut Vec<Vec<Action>>, mut actions: Vec<Action>) {
+    actions.clear();
+    if spare.len() < SPARE_MAX {
+        spare.push(actions);
     }
 }
 
