@@ -46,23 +46,25 @@ impl Exchange {
             time: self.time(now),
         };
         let body = self.body(Framing::Tunnel);
+        // First, for the other way may end at once, whereupon the client may end all, and a head that
+        // waits for its answer is gone with its connection.
+        let forward = Command::Forward {
+            id: self.place.front,
+            generation: self.place.generation,
+            to: Some(head.id),
+            body: body.clone(),
+        };
+        self.command(forward, Tag::IntoBack);
         let route = Command::Route {
             id: head.id,
             generation: head.generation,
             to: self.place.front,
-            body: body.clone(),
+            body,
             data: response.render(onward, &terms.rewrite),
             if_quiet: false,
             relay: None,
         };
         self.command(route, Tag::IntoFront);
-        let forward = Command::Forward {
-            id: self.place.front,
-            generation: self.place.generation,
-            to: Some(head.id),
-            body,
-        };
-        self.command(forward, Tag::IntoBack);
         self.answered = Some(self.serial);
         self.upload = Upload::Moving;
         self.download = Download::Moving;

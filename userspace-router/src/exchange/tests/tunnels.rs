@@ -29,7 +29,7 @@ fn tunnel() -> Scene {
     let mut scene = waiting(UPGRADE);
     assert_eq!(
         scene.back_head(5, SWITCH),
-        "route(5>1,Tunnel,101) forward(1>5,Tunnel)"
+        "forward(1>5,Tunnel) route(5>1,Tunnel,101)"
     );
     scene
 }
@@ -170,7 +170,7 @@ fn connect() {
     let accepted = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(
         scene.back_head(5, accepted),
-        "route(5>1,Tunnel,200) forward(1>5,Tunnel)"
+        "forward(1>5,Tunnel) route(5>1,Tunnel,200)"
     );
     // Refused by the back-end: what the client may have sent ahead is no request.
     let mut scene = waiting(CONNECT);
