@@ -145,7 +145,7 @@ impl Queue {
     }
 
     /// While a head waits for its answer: notices that the connection broke.
-    fn watch(&self, inner: &mut Inner) -> Step {
+    fn watch(self: &Arc<Self>, inner: &mut Inner) -> Step {
         let readable = self.sock().readable();
         if readable.closed {
             self.broken(inner);
@@ -174,7 +174,7 @@ impl Queue {
         refused
     }
 
-    pub(super) fn broken(&self, inner: &mut Inner) {
+    pub(super) fn broken(self: &Arc<Self>, inner: &mut Inner) {
         self.break_output();
         match inner.rx.broken(self.errno()) {
             Broken::Later => {}

@@ -25,7 +25,7 @@ use kernel::sync::Arc;
 
 impl Queue {
     /// Throws bytes of the body away.
-    pub(super) fn discard_step(&self, inner: &mut Inner, budget: &mut u64) -> Step {
+    pub(super) fn discard_step(self: &Arc<Self>, inner: &mut Inner, budget: &mut u64) -> Step {
         if *budget == 0 {
             return Step::Yield;
         }
@@ -55,7 +55,7 @@ impl Queue {
     }
 
     /// Bytes are there and could not be taken.
-    fn stopped(&self, inner: &mut Inner, why: Stop) -> Step {
+    fn stopped(self: &Arc<Self>, inner: &mut Inner, why: Stop) -> Step {
         match why {
             Stop::NoMemory => return Step::Retry,
             Stop::Unreadable => {
@@ -73,7 +73,7 @@ impl Queue {
     }
 
     /// Nothing could be read: is it only late, or is it the end?
-    fn source_state(&self, inner: &mut Inner) -> Step {
+    fn source_state(self: &Arc<Self>, inner: &mut Inner) -> Step {
         let readable = self.sock().readable();
         if self.refuse_urgent(readable) {
             return Step::Wait;
@@ -106,14 +106,14 @@ impl Queue {
         Step::Wait
     }
 
-    fn source_fin(&self, inner: &mut Inner) {
+    fn source_fin(self: &Arc<Self>, inner: &mut Inner) {
         if let Fin::MoveEnded(ending) = inner.rx.fin() {
             self.finish(inner, ending);
         }
     }
 
     /// Brings bytes of the body to the target.
-    pub(super) fn move_step(&self, inner: &mut Inner, budget: &mut u64) -> Step {
+    pub(super) fn move_step(self: &Arc<Self>, inner: &mut Inner, budget: &mut u64) -> Step {
         let Some(target) = inner.moving.as_ref().and_then(|m| m.target.clone()) else {
             return Step::Wait;
         };
@@ -131,7 +131,7 @@ impl Queue {
 
     /// Gathers and sends until one side has enough.
     fn move_bytes(
-        &self,
+        self: &Arc<Self>,
         inner: &mut Inner,
         target: &Arc<Queue>,
         mut out: MutexGuard<'_, Output>,
@@ -198,14 +198,14 @@ impl Queue {
         }
     }
 
-    fn target_broke(&self, inner: &mut Inner, errno: u32) -> Step {
+    fn target_broke(self: &Arc<Self>, inner: &mut Inner, errno: u32) -> Step {
         self.park(inner, Ending::TargetError(errno));
         Step::Again
     }
 
     /// Whether a move stood still for too long, and was ended; if not yet, the clock
     /// looks again in time.
-    pub(super) fn stands_still(&self, inner: &mut Inner) -> bool {
+    pub(super) fn stands_still(self: &Arc<Self>, inner: &mut Inner) -> bool {
         let Some(moving) = &inner.moving else {
             return false;
         };
@@ -241,14 +241,14 @@ impl Queue {
     }
 
     /// Stops the move before its end. What was gathered and not sent is lost.
-    pub(super) fn park(&self, inner: &mut Inner, ending: Ending) {
+    pub(super) fn park(self: &Arc<Self>, inner: &mut Inner, ending: Ending) {
         if inner.rx.park().is_ok() {
             self.finish(inner, ending);
         }
     }
 
     /// A move ended: tells the target what that means, and notes what the router has to hear.
-    pub(super) fn finish(&self, inner: &mut Inner, ending: Ending) {
+    pub(super) fn finish(self: &Arc<Self>, inner: &mut Inner, ending: Ending) {
         let Some(mut moving) = inner.moving.take() else {
             return;
         };
@@ -266,11 +266,6 @@ impl Queue {
                     target.wake_in(RETRY_MS);
                 }
             }
-            drop(out);
-            if ending.aborts_target() {
-                // It must not take a part for the whole.
-                target.sock().abort();
-            }
         }
         inner.last = Some(ending);
         inner.pending.done = Some(Done {
@@ -281,5 +276,11 @@ impl Queue {
             status: inner.relayed.take().map(|relayed| relayed.status),
         });
         inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));
+        if let Some(target) = moving.target.filter(|_| ending.aborts_target()) {
+            // Told first: what the reset leads to at the target must not be taken for the cause.
+            self.deliver(inner);
+            // It must not take a part for the whole.
+            target.sock().abort();
+        }
     }
 }
