@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 use super::prelude::Prelude;
+use super::text::to_line_feed;
 
 /// What a client gets that began its first head and did not send all of it in time.
 pub const HEAD_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
@@ -142,26 +143,6 @@ impl HeadScan {
     }
 }
 
-/// How many bytes come before the first LF, eight at a time.
-fn to_line_feed(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
-    let mut at = 0usize;
-    for eight in bytes.chunks_exact(8) {
-        let word = eight.try_into().map_or(0, u64::from_le_bytes);
-        let other = word ^ u64::from_le_bytes([b'\n'; 8]);
-        // Its lowest bit is the top bit of the first byte of `other` that is zero.
-        let found = other.wrapping_sub(ONES) & !other & TOPS;
-        if found != 0 {
-            return at.saturating_add(found.trailing_zeros() as usize / 8);
-        }
-        at = at.saturating_add(8);
-    }
-    let rest = bytes.get(at..).unwrap_or(&[]);
-    let found = rest.iter().position(|&byte| byte == b'\n');
-    at.saturating_add(found.unwrap_or(rest.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,19 +159,6 @@ mod tests {
         let mut more = head.to_vec();
         more.extend_from_slice(b"body\r\n\r\n");
         assert_eq!(whole(&more, 100), Scan::Done { len });
-    }
-
-    #[test]
-    fn line_feeds_are_found_at_every_place() {
-        for length in 0..40 {
-            let mut line = [0x8a; 40];
-            let line = &mut line[..length];
-            assert_eq!(to_line_feed(line), length);
-            for at in (0..length).rev() {
-                line[at] = b'\n';
-                assert_eq!(to_line_feed(line), at);
-            }
-        }
     }
 
     #[test]

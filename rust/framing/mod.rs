@@ -18,11 +18,13 @@ mod head;
 mod prelude;
 mod receiver;
 mod response;
+mod text;
 mod trailer;
 
 pub use self::body::{Body, Framing, Next};
 pub use self::chunked::{ChunkLine, Chunked, Malformed, CRLF, LAST_CHUNK, TRAILERS_MAX};
 pub use self::head::{HeadScan, Scan, HEAD_LATE};
 pub use self::receiver::{Answer, Broken, Ending, Fin, Reason, Receiver, Refusal, Side, State};
-pub use self::response::{is_field_lines, plain_text, relay, Relayed, RELAYED_MAX};
+pub use self::response::{is_field_lines, relay, Relayed, RELAYED_MAX};
+pub use self::text::{is_token, plain_text};
 pub use self::trailer::{may_be_trailer, Trailers};

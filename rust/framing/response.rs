@@ -13,7 +13,7 @@
 
 use super::body::Framing;
 use super::chunked::CRLF;
-use super::trailer::is_token;
+use super::text::{is_token, plain_text};
 
 /// Bytes of a head that is passed on, at the most.
 pub const RELAYED_MAX: usize = 16 << 10;
@@ -234,27 +234,6 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = plain.checked_add(rest.iter().position(|b| !text(b))?)?;
     let (line, after) = bytes.split_at_checked(end.checked_add(CRLF.len())?)?;
     line.ends_with(CRLF).then_some((line, after))
-}
-
-/// How many bytes in front are surely printable ASCII; of the last few, less than eight, it says
-/// nothing.
-pub fn plain_text(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
-    let mut plain = 0usize;
-    for eight in bytes.chunks_exact(8) {
-        let word = eight.try_into().map_or(0, u64::from_le_bytes);
-        // The top bit of a byte: it is below space; it is DEL, or above. Nothing is carried to
-        // the next byte before the first one is found.
-        let below = word.wrapping_sub(ONES.wrapping_mul(b' '.into()));
-        let above = word.wrapping_add(ONES) | word;
-        let found = (below | above) & TOPS;
-        if found != 0 {
-            return plain.saturating_add(found.trailing_zeros() as usize / 8);
-        }
-        plain = plain.saturating_add(8);
-    }
-    plain
 }
 
 /// The status in a status line, if it is one that may be passed on.

@@ -238,19 +238,3 @@ fn field_lines() {
         assert_eq!(is_field_lines(lines.as_bytes()), are, "{lines:?}");
     }
 }
-
-#[test]
-fn plain_text_ends_where_it_should() {
-    for length in 0..40usize {
-        for at in 0..length {
-            for byte in 0..=255u8 {
-                let mut text = std::vec![b'~'; length];
-                text[at] = byte;
-                let plain = matches!(byte, b' '..=b'~');
-                let looked_at = length - length % 8;
-                let expected = if plain { looked_at } else { looked_at.min(at) };
-                assert_eq!(plain_text(&text), expected, "{byte} at {at} of {length}");
-            }
-        }
-    }
-}

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use super::chunked::Malformed;
+use super::text::is_token;
 
 /// Names that are never passed on as trailers, in lower case.
 const NEVER: [&[u8]; 17] = [
@@ -153,47 +154,12 @@ impl Field {
     }
 }
 
-/// The bytes of tokens (RFC 9110 section 5.6.2), a bit each: those below 64, and the others.
-const TOKENS: [u64; 2] = {
-    let (mut masks, mut byte) = ([0; 2], 0u8);
-    while byte < 128 {
-        let other = matches!(
-            byte,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
-        );
-        if other || byte.is_ascii_alphanumeric() {
-            masks[byte as usize / 64] |= 1 << (byte % 64);
-        }
-        byte += 1;
-    }
-    masks
-};
-
-/// A byte of a token. In every name it is asked of every byte.
-pub(super) fn is_token(byte: u8) -> bool {
-    let [low, high] = TOKENS;
-    let mask = if byte < 64 { low } else { high };
-    byte < 128 && (mask >> (byte % 64)) & 1 != 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::chunked::Chunked;
     use super::*;
     extern crate std;
     use std::string::String;
-
-    #[test]
-    fn tokens_are_those_of_the_grammar() {
-        for byte in 0..=255u8 {
-            let other = b"!#$%&'*+-.^_`|~".contains(&byte);
-            assert_eq!(
-                is_token(byte),
-                other || byte.is_ascii_alphanumeric(),
-                "{byte}"
-            );
-        }
-    }
 
     fn kept(section: &str, allow: &str, room: usize) -> String {
         let mut body = Chunked::new();

@@ -69,14 +69,9 @@ pub fn is_one_of(name: &str, names: &[&str]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// A byte of a token (RFC 9110 section 5.6.2).
-pub fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// True for a field name, a method, or a protocol's name.
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().copied().all(is_token_byte)
+    !bytes.is_empty() && bytes.iter().copied().all(underpass_framing::is_token)
 }
 
 /// The values of all fields of this name, in order.
