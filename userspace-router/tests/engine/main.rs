@@ -16,5 +16,6 @@ mod quiet;
 mod refusals;
 mod relay;
 mod scene;
+mod small;
 mod tunnel;
 mod unix;
