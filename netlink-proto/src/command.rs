@@ -22,6 +22,8 @@ pub enum Command {
         credit: Option<u32>,
         /// Milliseconds that everything outlives its router's socket.
         grace: Option<u32>,
+        /// Queues at once.
+        queues_max: Option<u32>,
     },
     /// Ends the sending socket's router; its queues and listeners live on for a time.
     RouterDetach {
@@ -37,6 +39,8 @@ pub enum Command {
         credit: Option<u32>,
         /// As with [`Command::RouterAttach`].
         grace: Option<u32>,
+        /// As with [`Command::RouterAttach`].
+        queues_max: Option<u32>,
     },
     /// Asks for one router.
     RouterGet {
@@ -227,6 +231,7 @@ impl Command {
             cmd::ROUTER_ATTACH => Self::RouterAttach {
                 credit: t.u32(router::CREDIT)?,
                 grace: t.u32(router::GRACE)?,
+                queues_max: t.u32(router::QUEUES_MAX)?,
             },
             cmd::ROUTER_DETACH => Self::RouterDetach {
                 grace: t.u32(router::GRACE)?,
@@ -235,6 +240,7 @@ impl Command {
                 id: t.need_u32(router::ID)?,
                 credit: t.u32(router::CREDIT)?,
                 grace: t.u32(router::GRACE)?,
+                queues_max: t.u32(router::QUEUES_MAX)?,
             },
             cmd::ROUTER_GET => match t.u32(router::ID)? {
                 Some(id) => Self::RouterGet { id },
@@ -317,15 +323,26 @@ impl Attributes for Command {
             }
         }
         match self {
-            Self::RouterAttach { credit, grace } => {
+            Self::RouterAttach {
+                credit,
+                grace,
+                queues_max,
+            } => {
                 maybe(put, router::CREDIT, *credit);
                 maybe(put, router::GRACE, *grace);
+                maybe(put, router::QUEUES_MAX, *queues_max);
             }
             Self::RouterDetach { grace } => maybe(put, router::GRACE, *grace),
-            Self::RouterTakeover { id, credit, grace } => {
+            Self::RouterTakeover {
+                id,
+                credit,
+                grace,
+                queues_max,
+            } => {
                 put.u32(router::ID, *id);
                 maybe(put, router::CREDIT, *credit);
                 maybe(put, router::GRACE, *grace);
+                maybe(put, router::QUEUES_MAX, *queues_max);
             }
             Self::RouterGet { id } => put.u32(router::ID, *id),
             Self::ListenerAdd {

@@ -29,7 +29,8 @@ pub const RELAY_MAX: u32 = 1024;
 
 /// Commands and events.
 pub mod cmd {
-    /// Makes the sending socket a router. EEXIST if it is one already.
+    /// Makes the sending socket a router. EEXIST if it is one already, ENOSPC if the network
+    /// namespace has 256 of them.
     pub const ROUTER_ATTACH: u8 = 1;
     /// Ends the sending socket's router as its death would: its queues and
     /// listeners live on for the grace time. With `grace` another time than agreed.
@@ -141,8 +142,12 @@ pub mod router {
     pub const QUEUES: u16 = 9;
     /// Listeners of this router.
     pub const LISTENERS: u16 = 10;
+    /// Queues that the router has at once, of both sides. Above it connections are not
+    /// accepted, but wait in their listener's backlog, and `queue-add` is refused with
+    /// ENOSPC. Default 131072.
+    pub const QUEUES_MAX: u16 = 11;
     /// The largest number of this set.
-    pub const MAX: u16 = 10;
+    pub const MAX: u16 = 11;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -156,6 +161,7 @@ pub mod router {
         "overflows",
         "queues",
         "listeners",
+        "queues-max",
     ];
 }
 

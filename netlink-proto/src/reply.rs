@@ -48,6 +48,8 @@ pub struct RouterInfo {
     pub queues: u32,
     /// Its listeners.
     pub listeners: u32,
+    /// Queues that it may have at once.
+    pub queues_max: u32,
 }
 
 /// A listening socket in the kernel's hands.
@@ -204,6 +206,7 @@ impl RouterInfo {
             overflows: t.need_uint(router::OVERFLOWS)?,
             queues: t.need_u32(router::QUEUES)?,
             listeners: t.need_u32(router::LISTENERS)?,
+            queues_max: t.need_u32(router::QUEUES_MAX)?,
         })
     }
 }
@@ -287,6 +290,7 @@ impl Attributes for Reply {
                 put.uint(router::OVERFLOWS, r.overflows);
                 put.u32(router::QUEUES, r.queues);
                 put.u32(router::LISTENERS, r.listeners);
+                put.u32(router::QUEUES_MAX, r.queues_max);
             }
             Self::Listener(l) => {
                 put.u32(listener::ID, l.id);

@@ -57,11 +57,26 @@ fn data() -> impl Strategy<Value = Vec<u8>> {
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        (of(any::<u32>()), of(any::<u32>()))
-            .prop_map(|(credit, grace)| Command::RouterAttach { credit, grace }),
+        (of(any::<u32>()), of(any::<u32>()), of(any::<u32>())).prop_map(
+            |(credit, grace, queues_max)| Command::RouterAttach {
+                credit,
+                grace,
+                queues_max
+            }
+        ),
         of(any::<u32>()).prop_map(|grace| Command::RouterDetach { grace }),
-        (any::<u32>(), of(any::<u32>()), of(any::<u32>()))
-            .prop_map(|(id, credit, grace)| Command::RouterTakeover { id, credit, grace }),
+        (
+            any::<u32>(),
+            of(any::<u32>()),
+            of(any::<u32>()),
+            of(any::<u32>())
+        )
+            .prop_map(|(id, credit, grace, queues_max)| Command::RouterTakeover {
+                id,
+                credit,
+                grace,
+                queues_max
+            }),
         any::<u32>().prop_map(|id| Command::RouterGet { id }),
         Just(Command::RouterDump),
         (
@@ -197,7 +212,7 @@ fn plain(address: SocketAddr) -> SocketAddr {
 }
 
 fn reply() -> impl Strategy<Value = Reply> {
-    let router = any::<(Numbers, u32)>().prop_map(|((n, wide), listeners)| {
+    let router = any::<(Numbers, u32, u32)>().prop_map(|((n, wide), listeners, queues_max)| {
         Reply::Router(RouterInfo {
             id: n[0],
             port: n[1],
@@ -209,6 +224,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             overflows: wide[0],
             queues: n[7],
             listeners,
+            queues_max,
         })
     });
     let listener = any::<(Numbers, Option<SocketAddr>)>().prop_map(|((n, wide), local)| {

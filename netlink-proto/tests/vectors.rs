@@ -30,7 +30,7 @@ fn only(datagram: &[u8]) -> Result<Content, DecodeError> {
 #[rustfmt::skip]
 #[test]
 fn router_attach_with_both_attributes_and_ack() {
-    let command = Command::RouterAttach { credit: Some(256), grace: Some(30_000) };
+    let command = Command::RouterAttach { credit: Some(256), grace: Some(30_000), queues_max: None };
     assert_eq!(bytes_of(&command, true), [
         36, 0, 0, 0,  0x1d, 0,  0x05, 0,  7, 0, 0, 0,  0, 0, 0, 0, // REQUEST | ACK
         1, 1, 0, 0,                                                // command 1, version 1

@@ -53,7 +53,8 @@ pub mod router {
     pub const OVERFLOWS: u16 = 8;
     pub const QUEUES: u16 = 9;
     pub const LISTENERS: u16 = 10;
-    pub const MAX: u16 = 10;
+    pub const QUEUES_MAX: u16 = 11;
+    pub const MAX: u16 = 11;
 }
 
 pub mod listener {
@@ -171,7 +172,7 @@ pub mod reason {
     pub const MALFORMED: u32 = 6;
 }
 
-pub const ROUTER_ATTACH_POLICY: [Attr; 2] = [
+pub const ROUTER_ATTACH_POLICY: [Attr; 3] = [
     Attr {
         id: router::CREDIT,
         kind: Kind::U32 {
@@ -186,6 +187,13 @@ pub const ROUTER_ATTACH_POLICY: [Attr; 2] = [
             max: 86400000,
         },
     },
+    Attr {
+        id: router::QUEUES_MAX,
+        kind: Kind::U32 {
+            min: 1,
+            max: 1048576,
+        },
+    },
 ];
 pub const ROUTER_DETACH_POLICY: [Attr; 1] = [Attr {
     id: router::GRACE,
@@ -194,7 +202,7 @@ pub const ROUTER_DETACH_POLICY: [Attr; 1] = [Attr {
         max: 86400000,
     },
 }];
-pub const ROUTER_TAKEOVER_POLICY: [Attr; 3] = [
+pub const ROUTER_TAKEOVER_POLICY: [Attr; 4] = [
     Attr {
         id: router::ID,
         kind: Kind::U32 {
@@ -214,6 +222,13 @@ pub const ROUTER_TAKEOVER_POLICY: [Attr; 3] = [
         kind: Kind::U32 {
             min: 0,
             max: 86400000,
+        },
+    },
+    Attr {
+        id: router::QUEUES_MAX,
+        kind: Kind::U32 {
+            min: 1,
+            max: 1048576,
         },
     },
 ];

@@ -28,8 +28,9 @@ pub fn router(out: &mut Writer, r: &Router) -> Result {
     out.u32(router::HEADS_OUT, heads)?;
     out.u32(router::WAITING, waiting)?;
     out.uint(router::OVERFLOWS, overflows)?;
-    out.u32(router::QUEUES, r.queues.load(Relaxed))?;
-    out.u32(router::LISTENERS, r.listeners.load(Relaxed))
+    out.u32(router::QUEUES, r.queues.taken())?;
+    out.u32(router::LISTENERS, r.listeners.taken())?;
+    out.u32(router::QUEUES_MAX, r.queues_max())
 }
 
 pub fn listener(out: &mut Writer, l: &Listener) -> Result {

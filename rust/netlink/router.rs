@@ -15,6 +15,7 @@ fn terms(request: &Request<'_>) -> Terms {
     Terms {
         credit: request.u32(router::CREDIT),
         grace: request.u32(router::GRACE),
+        queues_max: request.u32(router::QUEUES_MAX),
     }
 }
 
@@ -43,7 +44,14 @@ impl Do for Attach {
     fn run(request: &Request<'_>) -> Result<(), Refusal> {
         let engine = engine()?;
         not_yet(request, &engine)?;
-        let r = engine.add_router(request.net(), request.portid(), terms(request))?;
+        let added = engine.add_router(request.net(), request.portid(), terms(request));
+        let r = added.map_err(|errno| match errno {
+            _ if errno == ENOSPC => Refusal::new(
+                ENOSPC,
+                format_args!("this network namespace has 256 routers; those without a socket go after their grace time"),
+            ),
+            errno => errno.into(),
+        })?;
         answer(request, Self::CMD, &r).inspect_err(|_| engine.lose_owner(&r, Some(0)))
     }
 }

@@ -35,7 +35,7 @@ impl Do for Get {
         ] {
             out.uint(attr, count.get())?;
         }
-        out.u32(stats::QUEUES, engine.queue_count(request.net()))?;
+        out.u32(stats::QUEUES, s.queues.taken())?;
         Ok(message.answer(request)?)
     }
 }

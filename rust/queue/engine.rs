@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::room::ROUTERS_MAX;
 use super::{Listener, Queue, Router, Stats, Terms};
 use crate::sys::clock;
 use crate::sys::global::Global;
@@ -23,6 +24,8 @@ use kernel::time::{msecs_to_jiffies, Jiffies};
 use kernel::workqueue::{
     impl_has_delayed_work, impl_has_work, new_delayed_work, new_work, DelayedWork, Work, WorkItem,
 };
+
+const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
 
 /// How often the clock looks, in milliseconds.
 const TICK_MS: u32 = 100;
@@ -171,17 +174,7 @@ impl Engine {
         after(&self.tables.lock().queues, last)
     }
 
-    /// How many queues `net` has.
-    pub fn queue_count(&self, net: NetId) -> u32 {
-        let tables = self.tables.lock();
-        tables
-            .routers
-            .values()
-            .filter(|r| r.net == net)
-            .fold(0u32, |sum, r| sum.saturating_add(r.queues.load(Relaxed)))
-    }
-
-    /// Makes a router for socket `port`.
+    /// Makes a router for socket `port`. ENOSPC: the namespace has `ROUTERS_MAX`.
     pub fn add_router(
         self: &Arc<Self>,
         net: NetId,
@@ -190,10 +183,16 @@ impl Engine {
     ) -> Result<Arc<Router>> {
         let stats = self.stats(net)?;
         let router = Router::new(self.next_id(), net, port, terms, stats)?;
+        router.stats.routers.take(ROUTERS_MAX)?;
         let mut tables = self.tables.lock();
-        tables
+        let inserted = tables
             .routers
-            .try_create_and_insert(router.id, router.clone(), GFP_KERNEL)?;
+            .try_create_and_insert(router.id, router.clone(), GFP_KERNEL);
+        drop(tables);
+        if inserted.is_err() {
+            router.stats.routers.give();
+        }
+        inserted?;
         Ok(router)
     }
 
@@ -203,14 +202,16 @@ impl Engine {
         queue: &Arc<Queue>,
         fits: impl FnOnce(&Kind) -> Result<(), FdError>,
     ) -> Result<(), FdError> {
-        const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
+        queue.router.enter_queue()?;
         let mut tables = self.tables.lock();
         let inserted = tables
             .queues
             .try_create_and_insert(queue.id, queue.clone(), GFP_KERNEL);
         drop(tables);
-        inserted.map_err(|_| NO_MEMORY)?;
-        queue.router.queues.add(1, Relaxed);
+        inserted.map_err(|_| {
+            queue.router.leave_queue();
+            NO_MEMORY
+        })?;
         if let Some(listener) = self.listener(queue.listener) {
             listener.entered();
         }
@@ -224,15 +225,17 @@ impl Engine {
         listener: &Arc<Listener>,
         fits: impl FnOnce(&Kind) -> Result<(), FdError>,
     ) -> Result<(), FdError> {
-        const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
+        listener.router.enter_listener()?;
         let (id, value) = (listener.id, listener.clone());
         let mut tables = self.tables.lock();
         let inserted = tables
             .listeners
             .try_create_and_insert(id, value, GFP_KERNEL);
         drop(tables);
-        inserted.map_err(|_| NO_MEMORY)?;
-        listener.router.listeners.add(1, Relaxed);
+        inserted.map_err(|_| {
+            listener.router.leave_listener();
+            NO_MEMORY
+        })?;
         self.arm();
         hook::adopt(listener, fits).inspect_err(|_| {
             self.remove_listener(listener);
@@ -243,7 +246,7 @@ impl Engine {
     pub(super) fn remove_queue(&self, queue: &Arc<Queue>) {
         let found = self.tables.lock().queues.remove(&queue.id);
         if found.is_some() {
-            queue.router.queues.fetch_sub(1, Relaxed);
+            queue.router.leave_queue();
             if let Some(listener) = self.listener(queue.listener) {
                 Listener::left(&listener);
             }
@@ -254,7 +257,7 @@ impl Engine {
     pub(super) fn remove_listener(&self, listener: &Arc<Listener>) -> bool {
         let found = self.tables.lock().listeners.remove(&listener.id);
         if found.is_some() {
-            listener.router.listeners.fetch_sub(1, Relaxed);
+            listener.router.leave_listener();
         }
         found.is_some()
     }
@@ -289,15 +292,17 @@ impl Engine {
     /// A router without owner, listeners and queues is only a memory, of no use.
     fn drop_if_empty(&self, router: &Arc<Router>) {
         let mut tables = self.tables.lock();
-        let empty = router.port() == 0
-            && router.queues.load(Relaxed) == 0
-            && router.listeners.load(Relaxed) == 0;
+        let empty =
+            router.port() == 0 && router.queues.taken() == 0 && router.listeners.taken() == 0;
         let dropped = if empty {
             tables.routers.remove(&router.id)
         } else {
             None
         };
         drop(tables);
+        if dropped.is_some() {
+            router.stats.routers.give();
+        }
         drop(dropped);
     }
 

@@ -7,8 +7,9 @@
 #![forbid(unsafe_code)]
 
 use super::outbox::Outbox;
-use super::{Queue, Stats};
-use crate::sys::{clock, netns::NetId};
+use super::room::{FULL, LISTENERS_FULL, LISTENERS_MAX, QUEUES_FULL, QUEUES_MAX};
+use super::{Queue, Room, Stats};
+use crate::sys::{clock, netns::NetId, sock::FdError};
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -19,6 +20,8 @@ use kernel::workqueue::{impl_has_work, new_work, Work};
 const CREDIT: u32 = 1024;
 /// Default grace time in milliseconds.
 const GRACE_MS: u32 = 30_000;
+/// Default number of queues at once.
+const QUEUES: u32 = 1 << 17;
 /// Connections that are accepted for a router without a socket.
 const ORPHANS_MAX: u32 = 1024;
 /// Waiting queues that are woken by one message of the router.
@@ -31,6 +34,8 @@ pub struct Terms {
     pub credit: Option<u32>,
     /// Grace time in milliseconds.
     pub grace: Option<u32>,
+    /// Queues at once.
+    pub queues_max: Option<u32>,
 }
 
 /// What `Router::state` guards.
@@ -67,10 +72,11 @@ pub struct Router {
     pub stats: Arc<Stats>,
     port: Atomic<u32>,
     overflowed: Atomic<u32>,
+    queues_max: Atomic<u32>,
     /// Its queues.
-    pub queues: Atomic<u32>,
+    pub queues: Room,
     /// Its listeners.
-    pub listeners: Atomic<u32>,
+    pub listeners: Room,
     #[pin]
     state: Mutex<State>,
     #[pin]
@@ -111,8 +117,9 @@ impl Router {
                 stats,
                 port: Atomic::new(port),
                 overflowed: Atomic::new(0),
-                queues: Atomic::new(0),
-                listeners: Atomic::new(0),
+                queues_max: Atomic::new(terms.queues_max.unwrap_or(QUEUES)),
+                queues: Room::new(),
+                listeners: Room::new(),
                 state <- new_mutex!(state, "underpass_router"),
                 outbox <- new_mutex!(Outbox::new(), "underpass_outbox"),
                 work <- new_work!("underpass_router"),
@@ -156,6 +163,9 @@ impl Router {
         if let Some(grace) = terms.grace {
             state.grace = grace;
         }
+        if let Some(most) = terms.queues_max {
+            self.queues_max.store(most, Relaxed);
+        }
         self.port.store(port, Relaxed);
     }
 
@@ -172,7 +182,44 @@ impl Router {
 
     /// Whether one more connection may be accepted for it.
     pub fn may_accept(&self) -> bool {
-        self.port() != 0 || self.state.lock().orphans < ORPHANS_MAX
+        let room =
+            self.queues.taken() < self.queues_max() && self.stats.queues.taken() < QUEUES_MAX;
+        room && (self.port() != 0 || self.state.lock().orphans < ORPHANS_MAX)
+    }
+
+    /// Queues that it may have at once.
+    pub fn queues_max(&self) -> u32 {
+        self.queues_max.load(Relaxed)
+    }
+
+    /// Takes a place for a queue.
+    pub(super) fn enter_queue(&self) -> Result<(), FdError> {
+        self.queues.take(self.queues_max()).map_err(|_| FULL)?;
+        self.stats.queues.take(QUEUES_MAX).map_err(|_| {
+            self.queues.give();
+            QUEUES_FULL
+        })
+    }
+
+    /// Gives the place of a queue back.
+    pub(super) fn leave_queue(&self) {
+        self.queues.give();
+        self.stats.queues.give();
+    }
+
+    /// Takes a place for a listener.
+    pub(super) fn enter_listener(&self) -> Result<(), FdError> {
+        let entered = self.stats.listeners.take(LISTENERS_MAX);
+        entered.map_err(|_| LISTENERS_FULL)?;
+        // As many as the namespace may have, so it is never refused here.
+        let _ = self.listeners.take(u32::MAX);
+        Ok(())
+    }
+
+    /// Gives the place of a listener back.
+    pub(super) fn leave_listener(&self) {
+        self.listeners.give();
+        self.stats.listeners.give();
     }
 
     /// A connection was accepted for it.

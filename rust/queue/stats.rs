@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counters of one network namespace. They only grow.
+//! Counters of one network namespace, which only grow, and the objects that it has now.
 
 #![forbid(unsafe_code)]
 
+use super::Room;
 use crate::framing::Side;
 use kernel::sync::atomic::{Atomic, Relaxed};
 
@@ -49,6 +50,12 @@ pub struct Stats {
     pub relayed: Count,
     /// Connections whose first head did not come in time.
     pub late: Count,
+    /// Its routers.
+    pub routers: Room,
+    /// Its listeners.
+    pub listeners: Room,
+    /// Its queues.
+    pub queues: Room,
 }
 
 impl Stats {
@@ -66,6 +73,9 @@ impl Stats {
             refused: Count::new(),
             relayed: Count::new(),
             late: Count::new(),
+            routers: Room::new(),
+            listeners: Room::new(),
+            queues: Room::new(),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod arrivals;
 mod attributes;
+mod bounds;
 mod client;
 mod coding;
 mod descriptors;
@@ -32,7 +33,8 @@ const PLAN: u32 = objects::PLAN
     + attributes::PLAN
     + descriptors::PLAN
     + refusals::PLAN
-    + owners::PLAN;
+    + owners::PLAN
+    + bounds::PLAN;
 
 fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     sockets::fresh_namespace()?;
@@ -44,7 +46,8 @@ fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     attributes::run(tap)?;
     descriptors::run(tap)?;
     refusals::run(tap)?;
-    owners::run(tap)
+    owners::run(tap)?;
+    bounds::run(tap)
 }
 
 fn main() -> ExitCode {

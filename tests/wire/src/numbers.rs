@@ -43,6 +43,7 @@ pub mod router {
     pub const OVERFLOWS: u16 = 8;
     pub const QUEUES: u16 = 9;
     pub const LISTENERS: u16 = 10;
+    pub const QUEUES_MAX: u16 = 11;
 }
 
 pub mod listener {
@@ -164,6 +165,7 @@ pub mod errno {
     pub const EEXIST: i32 = 17;
     pub const EXDEV: i32 = 18;
     pub const EINVAL: i32 = 22;
+    pub const ENOSPC: i32 = 28;
     pub const EPIPE: i32 = 32;
     pub const ERANGE: i32 = 34;
     pub const ENOTEMPTY: i32 = 39;

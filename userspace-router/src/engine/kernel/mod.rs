@@ -64,6 +64,7 @@ impl KernelEngine {
         let attach = Command::RouterAttach {
             credit: None,
             grace: None,
+            queues_max: None,
         };
         engine.submit(attach, NOBODY);
         let mut inbox = Vec::new();
