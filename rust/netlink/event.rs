@@ -8,7 +8,7 @@
 use super::gen::{cmd, queue};
 use super::reply::{addresses, reason_numbers, result_numbers, side_number};
 use crate::framing::State;
-use crate::queue::{Done, Inner, Queue};
+use crate::queue::{Done, Inner, Queue, When};
 use crate::sys::hook::Endpoint;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -20,7 +20,7 @@ const SIZE: usize = 192;
 pub fn head(q: &Arc<Queue>, inner: &Inner, len: u32, over_limit: bool) -> Result {
     let sent = q.out.lock().sent;
     let size = SIZE.saturating_add(len as usize);
-    q.router.post(q, cmd::HEAD, size, |out| {
+    q.router.post(q, cmd::HEAD, size, When::Soon, |out| {
         out.u32(queue::ID, q.id)?;
         out.u32(queue::GENERATION, inner.rx.generation())?;
         out.u32(queue::SIDE, side_number(q.side))?;
@@ -39,7 +39,12 @@ pub fn head(q: &Arc<Queue>, inner: &Inner, len: u32, over_limit: bool) -> Result
 /// `done`.
 pub fn done(q: &Arc<Queue>, done: &Done) -> Result {
     let (result, errno) = result_numbers(done.ending);
-    q.router.post(q, cmd::DONE, SIZE, |out| {
+    let when = if done.may_wait {
+        When::Later
+    } else {
+        When::Soon
+    };
+    q.router.post(q, cmd::DONE, SIZE, when, |out| {
         out.u32(queue::ID, q.id)?;
         out.u32(queue::GENERATION, done.generation)?;
         if done.to != 0 {
@@ -58,7 +63,7 @@ pub fn done(q: &Arc<Queue>, done: &Done) -> Result {
 /// `relayed`, while the body moves.
 pub fn relayed(q: &Arc<Queue>, inner: &Inner, status: u16) -> Result {
     let target = inner.moving.as_ref().and_then(|m| m.target.as_ref());
-    q.router.post(q, cmd::RELAYED, SIZE, |out| {
+    q.router.post(q, cmd::RELAYED, SIZE, When::Soon, |out| {
         out.u32(queue::ID, q.id)?;
         out.u32(queue::GENERATION, inner.rx.generation())?;
         out.u32(queue::TO, target.map_or(0, |target| target.id))?;
@@ -73,7 +78,7 @@ pub fn closed(q: &Arc<Queue>, inner: &Inner) -> Result {
     };
     let sent = q.out.lock().sent;
     let (reason, errno) = reason_numbers(reason);
-    q.router.post(q, cmd::CLOSED, SIZE, |out| {
+    q.router.post(q, cmd::CLOSED, SIZE, When::Soon, |out| {
         out.u32(queue::ID, q.id)?;
         out.u32(queue::GENERATION, inner.rx.generation())?;
         out.u32(queue::SIDE, side_number(q.side))?;

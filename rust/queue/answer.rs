@@ -99,6 +99,7 @@ impl Queue {
                 let _ = inner.rx.finish();
                 self.router.stats.forwards.add(1);
                 self.router.stats.moved(self.side, n);
+                let may_wait = to.out.lock().armed_to().is_some();
                 self.rx_bytes.add(n, Relaxed);
                 to.tx_bytes.add(n, Relaxed);
                 inner.last = Some(Ending::Complete);
@@ -108,6 +109,7 @@ impl Queue {
                     taken,
                     generation,
                     status: None,
+                    may_wait,
                 });
             }
         }

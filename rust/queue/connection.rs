@@ -49,6 +49,8 @@ pub struct Done {
     pub generation: u32,
     /// Of a response that the router was not shown.
     pub status: Option<u16>,
+    /// All went well, and the response, which may be passed on, is still to be told.
+    pub may_wait: bool,
 }
 
 /// Where an accepted connection comes from.

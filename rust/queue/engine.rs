@@ -367,7 +367,7 @@ impl Engine {
         }
         let mut waits = false;
         for router in tables.routers.values() {
-            if router.is_overflowed() {
+            if router.take_left() || router.is_overflowed() {
                 let _ = self.wq.queue().enqueue::<Arc<Router>, 0>(router.clone());
             }
             waits |= router.port() == 0 || router.is_overflowed();

@@ -47,6 +47,7 @@ pub use self::close::{cancel, end as close, How};
 pub use self::connection::{Done, Inner, Life, Queue};
 pub use self::engine::{Engine, ENGINE};
 pub use self::listener::{Accept, Listener};
+pub use self::outbox::When;
 pub use self::output::{size, Flush, Output};
 pub use self::relay::Arming;
 pub use self::room::Room;

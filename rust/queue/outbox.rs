@@ -3,8 +3,9 @@
 //!
 //! A queue's work item puts its event here and lets the work item of the router follow, which
 //! runs behind those of all queues that are waiting, and sends what they told at one wake-up
-//! of the reader. Any command of the router sends them first, so that no answer overtakes
-//! what happened before it.
+//! of the reader. What nobody has to act on ([`When::Later`]) wakes nobody: it goes with the next
+//! event, or within a tick of the clock. Any command of the router sends them first, so that no
+//! answer overtakes what happened before it.
 //!
 //! Invariants: a batch that the reader has no room for stays, and nothing more is taken until
 //! it left: what is refused here stays pending at its queue. The clock sends it again; it may
@@ -17,6 +18,8 @@ use super::{Queue, Router};
 use crate::sys::hook::Endpoint;
 use crate::sys::message::{Batch, Writer};
 use kernel::prelude::*;
+use kernel::sync::atomic::{Full, Relaxed};
+use kernel::sync::lock::mutex::MutexGuard;
 use kernel::sync::Arc;
 use kernel::workqueue::WorkItem;
 
@@ -24,6 +27,15 @@ use kernel::workqueue::WorkItem;
 const BATCH_MAX: usize = 3 << 10;
 /// Of the smallest.
 const BATCH_MIN: usize = 256;
+
+/// When an event has to leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Behind those of the queues whose work items are enqueued already.
+    Soon,
+    /// With the next one, or by the clock: nobody has to do anything about it.
+    Later,
+}
 
 /// What waits.
 pub struct Outbox {
@@ -34,6 +46,8 @@ pub struct Outbox {
     size: usize,
     /// The reader had no room.
     stuck: bool,
+    /// The work item that sends it is enqueued.
+    coming: bool,
 }
 
 impl Outbox {
@@ -43,6 +57,7 @@ impl Outbox {
             near: None,
             size: BATCH_MIN,
             stuck: false,
+            coming: false,
         }
     }
 
@@ -63,6 +78,7 @@ impl Outbox {
             Ok(()) => self.size = used.clamp(BATCH_MIN, BATCH_MAX),
         }
         self.stuck = false;
+        self.coming = false;
         self.near = None;
         Ok(())
     }
@@ -71,6 +87,7 @@ impl Outbox {
         self.batch = None;
         self.near = None;
         self.stuck = false;
+        self.coming = false;
     }
 }
 
@@ -82,6 +99,7 @@ impl Router {
         q: &Arc<Queue>,
         cmd: u8,
         size: usize,
+        when: When,
         fill: impl Fn(&mut Writer) -> Result,
     ) -> Result {
         let port = self.port();
@@ -98,17 +116,34 @@ impl Router {
                     outbox.send(port)?;
                     outbox.size = BATCH_MAX;
                 }
-                result => return result,
+                result => return result.map(|()| self.follow(outbox, q, when)),
             }
         }
         let mut batch = Batch::new(size.max(outbox.size))?;
         batch.add(cmd, &fill)?;
         outbox.batch = Some(batch);
         outbox.near = Some(q.clone());
-        drop(outbox);
-        // Enqueued already is fine: that run comes after this.
-        let _ = q.engine.wq.queue().enqueue::<Arc<Self>, 0>(self.clone());
+        self.follow(outbox, q, when);
         Ok(())
+    }
+
+    /// Lets the work item follow that sends what is in `outbox`, or leaves that to the clock.
+    fn follow(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>, q: &Queue, when: When) {
+        match when {
+            When::Later => self.left.store(1, Relaxed),
+            When::Soon if outbox.coming => {}
+            When::Soon => {
+                outbox.coming = true;
+                drop(outbox);
+                // Enqueued already is fine: that run comes after this.
+                let _ = q.engine.wq.queue().enqueue::<Arc<Self>, 0>(self.clone());
+            }
+        }
+    }
+
+    /// Whether events were left to the clock since it asked last. They may have gone since.
+    pub(super) fn take_left(&self) -> bool {
+        self.left.load(Relaxed) != 0 && self.left.xchg(0, Full) != 0
     }
 
     /// Sends what waits. Events that found no room stay.

@@ -132,6 +132,7 @@ impl Queue {
             taken: inner.pending.done.map_or(0, |done| done.taken),
             generation,
             status: Some(status),
+            may_wait: false,
         });
         Some(())
     }

@@ -72,6 +72,8 @@ pub struct Router {
     pub stats: Arc<Stats>,
     port: Atomic<u32>,
     overflowed: Atomic<u32>,
+    /// Events wait for the clock, or did.
+    pub(super) left: Atomic<u32>,
     queues_max: Atomic<u32>,
     /// Its queues.
     pub queues: Room,
@@ -117,6 +119,7 @@ impl Router {
                 stats,
                 port: Atomic::new(port),
                 overflowed: Atomic::new(0),
+                left: Atomic::new(0),
                 queues_max: Atomic::new(terms.queues_max.unwrap_or(QUEUES)),
                 queues: Room::new(),
                 listeners: Room::new(),

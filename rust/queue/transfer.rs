@@ -253,10 +253,13 @@ impl Queue {
             return;
         };
         moving.settle(self.sock());
+        let mut response_due = false;
         if let Some(target) = &moving.target {
             let mut out = target.out.lock();
             out.writer = None;
-            if ending != Ending::Complete {
+            if ending == Ending::Complete {
+                response_due = out.armed_to().is_some();
+            } else {
                 let _ = out.disarm();
             }
             if ending == Ending::Complete && moving.leaves.ends_by_fin() {
@@ -274,6 +277,7 @@ impl Queue {
             taken: inner.rx.taken(),
             generation: inner.rx.generation(),
             status: inner.relayed.take().map(|relayed| relayed.status),
+            may_wait: response_due,
         });
         inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));
         if let Some(target) = moving.target.filter(|_| ending.aborts_target()) {

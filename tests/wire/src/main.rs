@@ -22,6 +22,7 @@ mod refusals;
 mod scene;
 mod sockets;
 mod tap;
+mod unhurried;
 
 use std::process::ExitCode;
 
@@ -34,7 +35,8 @@ const PLAN: u32 = objects::PLAN
     + descriptors::PLAN
     + refusals::PLAN
     + owners::PLAN
-    + bounds::PLAN;
+    + bounds::PLAN
+    + unhurried::PLAN;
 
 fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     sockets::fresh_namespace()?;
@@ -47,7 +49,8 @@ fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     descriptors::run(tap)?;
     refusals::run(tap)?;
     owners::run(tap)?;
-    bounds::run(tap)
+    bounds::run(tap)?;
+    unhurried::run(tap)
 }
 
 fn main() -> ExitCode {
