@@ -16,11 +16,10 @@ const LENGTHS: [usize; 2] = [1_000, 50_000];
 
 /// Runs them.
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
-    let mut scene = Scene::new()?;
     for length in LENGTHS {
-        by_the_clock(tap, &mut scene, length)?;
+        by_the_clock(tap, length)?;
     }
-    with_the_next(tap, &mut scene)
+    with_the_next(tap)
 }
 
 /// Lets a body move whose response may be passed on; says whose it is.
@@ -39,8 +38,9 @@ fn upload(scene: &mut Scene, length: usize) -> Result<(u32, [std::net::TcpStream
 }
 
 /// The back-end does not answer, the client is silent, and the router asks nothing.
-fn by_the_clock(tap: &mut Tap, scene: &mut Scene, length: usize) -> Result<(), Failure> {
-    let (f, _peers) = upload(scene, length)?;
+fn by_the_clock(tap: &mut Tap, length: usize) -> Result<(), Failure> {
+    let mut scene = Scene::new()?;
+    let (f, _peers) = upload(&mut scene, length)?;
     let done = scene.client.event(cmd::DONE, f)?;
     let got = [queue::RESULT, queue::TAKEN].map(|n| done.get(n));
     let expected = [Some(result::COMPLETE), Some(length as u64)];
@@ -50,8 +50,9 @@ fn by_the_clock(tap: &mut Tap, scene: &mut Scene, length: usize) -> Result<(), F
 }
 
 /// Whatever comes next brings it, and comes behind it.
-fn with_the_next(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
-    let (f, _peers) = upload(scene, LENGTHS[1])?;
+fn with_the_next(tap: &mut Tap) -> Result<(), Failure> {
+    let mut scene = Scene::new()?;
+    let (f, _peers) = upload(&mut scene, LENGTHS[1])?;
     let mut other = connect(scene.address)?;
     other.write_all(GET)?;
     let first = scene.client.event_where(|_| true)?;
