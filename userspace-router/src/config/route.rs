@@ -83,6 +83,8 @@ pub(super) struct RouteTable {
     pub(super) ask_over_bytes: Option<Spanned<i64>>,
     #[serde(default)]
     pub(super) retry_non_idempotent: bool,
+    pub(super) stall_bytes: Option<Spanned<i64>>,
+    pub(super) response_stall_bytes: Option<Spanned<i64>>,
     pub(super) upgrade: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) trailers: Vec<Spanned<String>>,

@@ -4,6 +4,7 @@
 use toml::Spanned;
 
 use super::heads::heads;
+use super::limits::stall_bytes;
 use super::place::Fault;
 use super::route::RouteTable;
 use super::value::{choose_or, number};
@@ -27,6 +28,10 @@ pub struct Terms {
     pub all_declined: AllDeclined,
     /// A request may be sent again, whatever its method, if a used connection was dead.
     pub retry_any: bool,
+    /// Bytes of a request's body that have to move in `stall-ms`; none: as `[limits]` says.
+    pub stall_bytes: Option<u32>,
+    /// Those of a response's.
+    pub response_stall_bytes: Option<u32>,
     /// CONNECT is sent on.
     pub connect: bool,
     /// TRACE is sent on.
@@ -43,6 +48,8 @@ impl Default for Terms {
             on_silence: OnSilence::Decline,
             all_declined: AllDeclined::Relay,
             retry_any: false,
+            stall_bytes: None,
+            response_stall_bytes: None,
             connect: false,
             trace: false,
             rewrite: Rewrite::default(),
@@ -116,10 +123,17 @@ pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
             ],
         )?,
         retry_any: table.retry_non_idempotent,
+        stall_bytes: least(&table.stall_bytes)?,
+        response_stall_bytes: least(&table.response_stall_bytes)?,
         connect: table.connect,
         trace: table.trace,
         rewrite: rewrite(table)?,
     })
+}
+
+fn least(value: &Option<Spanned<i64>>) -> Result<Option<u32>, Fault> {
+    let value = value.as_ref();
+    value.map(|value| stall_bytes(Some(value), 0)).transpose()
 }
 
 fn rewrite(table: &RouteTable) -> Result<Rewrite, Fault> {

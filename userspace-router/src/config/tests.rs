@@ -172,6 +172,11 @@ fn errors_name_file_line_and_key() {
         ),
         (
             "pool = \"a\"",
+            "pool = \"a\"\nstall-bytes = -1",
+            "f.toml:11: stall-bytes: -1 must be between 0 and",
+        ),
+        (
+            "pool = \"a\"",
             "pool = \"a\"\n[limits]\nask = 1",
             "f.toml:12: ask: unknown field `ask`",
         ),

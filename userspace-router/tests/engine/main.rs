@@ -10,6 +10,7 @@ mod chunked;
 mod conversions;
 mod ends;
 mod idle;
+mod pace;
 mod peer;
 mod prelude;
 mod quiet;
