@@ -13,7 +13,7 @@ use crate::tap::Tap;
 use std::io::Write;
 
 /// Checks of this file.
-pub const PLAN: u32 = 46;
+pub const PLAN: u32 = 52;
 
 /// Runs them.
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {

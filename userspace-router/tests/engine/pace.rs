@@ -49,7 +49,8 @@ fn a_source_that_sends_too_little_is_slow_and_can_be_discarded() {
     assert!(began.elapsed() >= Duration::from_millis(SHORT.into()));
     assert_eq!(done.to, Some(to));
     assert!((1..100_000).contains(&done.taken), "{}", done.taken);
-    assert_eq!(target.until_reset().len() as u64, done.taken);
+    // The reset may throw away what was taken last.
+    assert!(target.until_reset().len() as u64 <= done.taken);
     // It is only parked; what is thrown away has to come as fast.
     scene.forward(from, None, least(length(1 << 20), 100_000));
     scene.fails(from, ForwardResult::SourceSlow);
