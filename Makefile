@@ -24,6 +24,10 @@ module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, 
 vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of them
 	@tests/vm.sh $(KERNEL) $(SCRIPTS)
 
+.PHONY: soak
+soak: ## random traffic with faults for HOURS=n or MINUTES=n, and a report; SEED=n, SAVE=file
+	@tests/soak.sh $$(($(or $(HOURS),0) * 3600 + $(or $(MINUTES),0) * 60)) $(or $(SEED),1) $(SAVE)
+
 .PHONY: fuzz
 fuzz: ## each parser on what a fuzzer makes up, for SECONDS=300; TARGET=head, chunked, ... for one alone
 	@tests/fuzz/run.sh "$(or $(TARGET),all)" "$(SECONDS)"

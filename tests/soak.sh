@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# soak.sh SECONDS SEED [FILE]: soak.py in a guest with the stock kernel. Shows its report, and keeps it
+# in FILE if that is named. Fails if the guest, its kernel's log or the report is not clean.
+
+. "$(dirname "$0")/../qemu/lib.sh"
+seconds=$1 seed=$2 file=${3:-}
+
+mkdir -p "$TOP/build/log"
+report=$TOP/build/log/soak.md
+console=$TOP/build/log/soak-console.log
+say "soak: $seconds s of random traffic, seed $seed"
+code=0
+# Beside the traffic, time to boot, to warm up and to become quiet.
+"$TOP/qemu/boot.sh" stock --project --memory 3072 --time $((seconds + 900)) --console "$console" -- \
+	bash -c 'set -e
+		export YNL=/payload/ynl SPEC=/payload/ynl/specs/underpass.yaml
+		insmod /payload/underpass.ko
+		code=0
+		/payload/tests/soak.py "$@" || code=$?
+		# Nothing may hold it any more.
+		rmmod underpass
+		exit $code' soak "$seconds" "$seed" | tee "$report" || code=$?
+# What the kernel said until it was gone.
+python3 -c '
+import sys
+sys.path.insert(0, sys.argv[1])
+from gates import gate_log
+found = gate_log(open(sys.argv[2], encoding="utf-8", errors="replace").read())
+print(*found, sep="\n", end="")
+sys.exit(1 if found else 0)' "$TOP/tests" "$console" >&2 || die "the kernel complained: $console"
+[ "$code" = 0 ] || die "the soak was not clean (exit code $code)"
+[ -z "$file" ] || cp "$report" "$file"
