@@ -7,7 +7,8 @@ GET /N         N bytes of content.py; GET /chunked/N the same in chunks
 GET /cut/N     promises N bytes, sends half of them, and resets
 Upgrade: echo  becomes a tunnel that sends back what comes, up to FIN
 
-It says `listening`, and a line for each body that a peer ended early: `cut RESET|FIN`.
+It says `listening`, and a line for each body that a peer ended early: `cut RESET|FIN`, the
+request, and how much of its content had come.
 """
 
 import os
@@ -71,8 +72,14 @@ def in_chunks(pieces):
     yield b"0\r\n\r\n"
 
 
-def converse(connection):
-    """All requests of a connection."""
+def counted(pieces, now):
+    for piece in pieces:
+        now["came"] += len(piece)
+        yield piece
+
+
+def converse(connection, now):
+    """All requests of a connection; `now` tells what it is at."""
     file = connection.makefile("rb")
     while True:
         head = b""
@@ -82,6 +89,7 @@ def converse(connection):
                 return
             head += line
         first, fields = fields_of(head)
+        now["at"], now["came"] = head, 0
         method, target, _ = first.split(" ")
         if fields.get("upgrade") == "echo":
             connection.sendall(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
@@ -93,13 +101,13 @@ def converse(connection):
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         if method == "PUT":
             size = crc = 0
-            for piece in pieces_of(file, fields):
+            for piece in counted(pieces_of(file, fields), now):
                 size, crc = size + len(piece), zlib.crc32(piece, crc)
             said = b"%d %08x" % (size, crc)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(said), said))
         elif method == "POST":
             connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-            for chunk in in_chunks(pieces_of(file, fields)):
+            for chunk in in_chunks(counted(pieces_of(file, fields), now)):
                 connection.sendall(chunk)
         else:
             length = int(target.rsplit("/", 1)[1])
@@ -119,13 +127,14 @@ def converse(connection):
 
 
 def serve(connection):
+    now = {}
     with connection:
         try:
-            converse(connection)
+            converse(connection, now)
         except Cut as cut:
-            print(f"cut {cut}", flush=True)
+            print(f"cut {cut} {now}", flush=True)
         except ConnectionResetError:
-            print("cut RESET", flush=True)
+            print(f"cut RESET {now}", flush=True)
         except (BrokenPipeError, TimeoutError) as error:
             print(f"left {error}", flush=True)
 

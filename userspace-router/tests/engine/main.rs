@@ -9,6 +9,7 @@ mod arrivals;
 mod chunked;
 mod conversions;
 mod ends;
+mod huge;
 mod idle;
 mod pace;
 mod peer;
