@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """badnet.py [BYTES]: the whole path over bad networks: loss, reordering, duplication, a tiny MTU, closed
-windows, resets. Content is checked at both ends, in both directions at once.
+windows, resets, destroyed sockets. Content is checked at both ends, in both directions at once.
 
 Client, front end and back-end are three network namespaces, whose links netem makes bad.
 BYTES is the size of each body.
@@ -191,9 +191,42 @@ def resets():
     everything()
 
 
+def destroyed():
+    """The front end's own sockets are destroyed in mid-transfer: a reset on both sides"""
+    size = 64 << 20
+    before = stats(FRONT)
+    cuts = cut_by("RESET")
+
+    def broken(exchange):
+        try:
+            exchange(size)
+        except ConnectionResetError:
+            return
+        raise AssertionError("it came to its end")
+
+    def moving():
+        now = stats(FRONT)
+        return all(now[way] - before[way] > BYTES for way in ("front-to-back", "back-to-front"))
+
+    def destroy():
+        wait_for("bodies move", moving, SECONDS)
+        killed = command("ip", "netns", "exec", FRONT, "ss", "--tcp", "--kill", "--no-header", "state", "established")
+        assert len(killed.splitlines()) >= 8, f"only these were there: {killed}"
+
+    at_once(
+        *[lambda talk: broken(talk.upload)] * 2,
+        *[lambda talk: broken(talk.download)] * 2,
+        lambda _: destroy(),
+    )
+    nothing_left()
+    wait_for("the back-end saw resets", lambda: cut_by("RESET") >= cuts + 2)
+    assert cut_by("FIN") == 0, "a body ended as if it were whole"
+    everything()
+
+
 def stops():
     """The router ends when asked to"""
     assert router.stop() == 0, router.err
 
 
-tap([good, loss, disorder, tiny_mtu, closed_window, resets, stops])
+tap([good, loss, disorder, tiny_mtu, closed_window, resets, destroyed, stops])
