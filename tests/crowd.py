@@ -38,8 +38,8 @@ backends = ["10.2.0.2:80"]
 [[route]]
 pool = "all"
 mode = "optimistic"
-response-stall-bytes = 100000
 [limits]
+response-stall-bytes = 100000
 idle-connections = 0
 head-ms = {WINDOW * 1000}
 stall-ms = {WINDOW * 1000}

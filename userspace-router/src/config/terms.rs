@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How the back-ends of a route are asked: the part of `[[route]]` that is no matching.
 
+use std::sync::Arc;
+
 use toml::Spanned;
 
 use super::heads::heads;
-use super::limits::stall_bytes;
+use super::limits::{limits_of_route, Limits};
 use super::place::Fault;
 use super::route::RouteTable;
 use super::value::{choose_or, number};
@@ -28,10 +30,8 @@ pub struct Terms {
     pub all_declined: AllDeclined,
     /// A request may be sent again, whatever its method, if a used connection was dead.
     pub retry_any: bool,
-    /// Bytes of a request's body that have to move in `stall-ms`; none: as `[limits]` says.
-    pub stall_bytes: Option<u32>,
-    /// Those of a response's.
-    pub response_stall_bytes: Option<u32>,
+    /// Limits of its own; none: those of everything.
+    pub limits: Option<Arc<Limits>>,
     /// CONNECT is sent on.
     pub connect: bool,
     /// TRACE is sent on.
@@ -48,8 +48,7 @@ impl Default for Terms {
             on_silence: OnSilence::Decline,
             all_declined: AllDeclined::Relay,
             retry_any: false,
-            stall_bytes: None,
-            response_stall_bytes: None,
+            limits: None,
             connect: false,
             trace: false,
             rewrite: Rewrite::default(),
@@ -88,7 +87,7 @@ pub enum AllDeclined {
 }
 
 /// Checks these keys of one table.
-pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
+pub(super) fn terms(table: &RouteTable, all: &Limits) -> Result<Terms, Fault> {
     let default = Terms::default();
     let decline = match &table.decline {
         None => default.decline,
@@ -123,17 +122,14 @@ pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
             ],
         )?,
         retry_any: table.retry_non_idempotent,
-        stall_bytes: least(&table.stall_bytes)?,
-        response_stall_bytes: least(&table.response_stall_bytes)?,
+        limits: match &table.limits {
+            Some(own) => Some(Arc::new(limits_of_route(own, all)?)),
+            None => None,
+        },
         connect: table.connect,
         trace: table.trace,
         rewrite: rewrite(table)?,
     })
-}
-
-fn least(value: &Option<Spanned<i64>>) -> Result<Option<u32>, Fault> {
-    let value = value.as_ref();
-    value.map(|value| stall_bytes(Some(value), 0)).transpose()
 }
 
 fn rewrite(table: &RouteTable) -> Result<Rewrite, Fault> {

@@ -381,20 +381,13 @@ impl Exchange {
 
     /// The request's.
     fn request_body(&self) -> Body {
-        let least = self.plan.terms.stall_bytes;
         let framing = match self.request.length {
             // A request is never until close.
             Length::None | Length::UntilClose => Framing::None,
             Length::Exact(bytes) => Framing::Length(bytes),
             Length::Chunked => Framing::Chunked,
         };
-        self.body(framing, least.unwrap_or(self.limits.stall_bytes))
-    }
-
-    /// Bytes of a response's body that have to move while one may stand still.
-    fn response_least(&self) -> u32 {
-        let least = self.plan.terms.response_stall_bytes;
-        least.unwrap_or(self.limits.response_stall_bytes)
+        self.body(framing, self.limits.stall_bytes)
     }
 
     /// A response's, that leaves as `leaves`.
@@ -405,7 +398,7 @@ impl Exchange {
             Length::Chunked => Framing::Chunked,
             Length::UntilClose => Framing::UntilClose,
         };
-        let body = self.body(framing, self.response_least());
+        let body = self.body(framing, self.limits.response_stall_bytes);
         let leaves = match leaves {
             _ if leaves == length => return body,
             Length::Chunked => FramingKind::Chunked,

@@ -191,7 +191,7 @@ fn a_route_may_be_more_patient_and_responses_are() {
         }
     });
     let limits = "stall-ms = 1000\nstall-bytes = 10000";
-    let router = Router::start(&[backend], "stall-bytes = 0", limits);
+    let router = Router::start(&[backend], "limits = { stall-bytes = 0 }", limits);
     let mut client = router.connect();
     client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n");
     for _ in 0..40 {
@@ -210,11 +210,34 @@ fn a_slow_response_is_cut_where_the_route_says_so() {
         peer.send("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 1000000\r\n\r\n");
         trickle(&peer, b"x").join().expect("no panic");
     });
-    let route = "response-stall-bytes = 10000";
+    let route = "limits = { response-stall-bytes = 10000 }";
     let router = Router::start(&[backend], route, "stall-ms = 1000");
     let mut client = router.connect();
     client.send(GET);
     assert_eq!(status(&client.head()), 200);
     assert!(client.until_reset().is_some(), "a reset, and no FIN");
     assert!(router.logged().contains(" reason=response-slow "));
+}
+
+#[test]
+fn a_route_and_a_listener_have_times_of_their_own() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.head();
+    });
+    let listener = format!("{LISTENER}\nhead-ms = 300");
+    let tables = format!(
+        "[pool.p]\nbackends = [\"{backend}\"]\n[[route]]\npool = \"p\"\n[route.limits]\nresponse-ms = 100\n"
+    );
+    let router = Router::launch(&listener, &tables, "");
+    let mut client = router.connect();
+    client.send(GET);
+    let head = client.head();
+    assert_eq!(status(&head), 504);
+    assert!(head.contains("details=\"response-timeout\""), "{head}");
+    let mut late = router.connect();
+    late.send("GET / HT");
+    let head = late.head();
+    assert_eq!(status(&head), 408);
+    assert!(head.contains("details=\"head-late\""), "{head}");
 }
