@@ -13,8 +13,8 @@ run: ## an upload through the stock kernel in QEMU, from the host and back; KEEP
 	@qemu/run.sh $(if $(KEEP),--keep)
 
 .PHONY: test
-test: ## everything: lint, unit tests, guests on both kernels; ends with `N passed, N failed`
-	@tests/run-all.sh
+test: ## everything: lint, unit tests, guests on both kernels; ends with `N passed, N failed`; LONG=1: and what takes long
+	@LONG="$(LONG)" tests/run-all.sh
 
 .PHONY: module
 module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, or KREL=...
@@ -23,6 +23,10 @@ module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, 
 .PHONY: vm-test
 vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of them
 	@tests/vm.sh $(KERNEL) $(SCRIPTS)
+
+.PHONY: soak
+soak: ## random traffic with faults for HOURS=n or MINUTES=n, and a report; SEED=n, SAVE=file, KERNEL=debug
+	@tests/soak.sh $(KERNEL) $$(($(or $(HOURS),0) * 3600 + $(or $(MINUTES),0) * 60)) $(or $(SEED),1) $(SAVE)
 
 .PHONY: fuzz
 fuzz: ## each parser on what a fuzzer makes up, for SECONDS=300; TARGET=head, chunked, ... for one alone

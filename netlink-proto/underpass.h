@@ -88,6 +88,10 @@ enum underpass_state {
  *   `idle-ms`. The target was aborted, the queue is parked.
  * @UNDERPASS_RESULT_TARGET_STALLED: The target took nothing for `idle-ms`. It
  *   was aborted, the queue is parked.
+ * @UNDERPASS_RESULT_SOURCE_SLOW: The sender sent less than `idle-bytes` in
+ *   `idle-ms`. The target was aborted, the queue is parked.
+ * @UNDERPASS_RESULT_TARGET_SLOW: The target took less than `idle-bytes` in
+ *   `idle-ms`. It was aborted, the queue is parked.
  */
 enum underpass_result {
 	UNDERPASS_RESULT_COMPLETE,
@@ -98,6 +102,8 @@ enum underpass_result {
 	UNDERPASS_RESULT_MALFORMED,
 	UNDERPASS_RESULT_SOURCE_STALLED,
 	UNDERPASS_RESULT_TARGET_STALLED,
+	UNDERPASS_RESULT_SOURCE_SLOW,
+	UNDERPASS_RESULT_TARGET_SLOW,
 };
 
 /**
@@ -195,6 +201,8 @@ enum {
 	UNDERPASS_A_QUEUE_RELAY_IDLE_MS,
 	UNDERPASS_A_QUEUE_STATUS,
 	UNDERPASS_A_QUEUE_RELAY_TO,
+	UNDERPASS_A_QUEUE_IDLE_BYTES,
+	UNDERPASS_A_QUEUE_RELAY_IDLE_BYTES,
 
 	__UNDERPASS_A_QUEUE_MAX,
 	UNDERPASS_A_QUEUE_MAX = (__UNDERPASS_A_QUEUE_MAX - 1)

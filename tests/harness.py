@@ -196,9 +196,13 @@ class Router(Program):
         return total
 
 
-def stats(namespace=None):
-    """The module's counters, as the kernel tree's YNL client shows them."""
+def ynl(namespace, *what):
+    """What the kernel tree's YNL client is told by the module."""
     prefix = ["ip", "netns", "exec", namespace] if namespace else []
     client = [sys.executable, os.path.join(os.environ["YNL"], "pyynl", "cli.py")]
-    ask = ["--no-schema", "--output-json", "--spec", os.environ["SPEC"], "--do", "stats-get"]
-    return json.loads(command(*prefix, *client, *ask))
+    return json.loads(command(*prefix, *client, "--no-schema", "--output-json", "--spec", os.environ["SPEC"], *what))
+
+
+def stats(namespace=None):
+    """The module's counters."""
+    return ynl(namespace, "--do", "stats-get")

@@ -27,9 +27,13 @@ if [ -e /proc/2/make-it-fail ]; then
 fi
 
 tests=()
-while read -r script stock debug; do
+while read -r script stock debug long; do
 	case $script in '' | '#'*) continue ;; esac
-	[ $# = 0 ] || [[ " $* " == *" $script "* ]] || continue
+	if [ $# = 0 ]; then
+		[ -z "$long" ] || continue
+	else
+		[[ " $* " == *" $script "* ]] || continue
+	fi
 	tests+=("$script $([ "$kernel" = stock ] && echo "$stock" || echo "$debug")")
 done <vm-tests.txt
 # Each name that was given has to be one.

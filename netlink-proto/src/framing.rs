@@ -35,6 +35,8 @@ pub struct Body {
     pub trailers: Vec<u8>,
     /// Milliseconds without a byte, after which the forward ends; without it, it waits.
     pub idle_ms: Option<u32>,
+    /// The forward ends also when fewer bytes than this moved in `idle_ms`.
+    pub idle_bytes: Option<u32>,
 }
 
 impl From<Framing> for Body {
@@ -44,6 +46,7 @@ impl From<Framing> for Body {
             leaves: None,
             trailers: Vec::new(),
             idle_ms: None,
+            idle_bytes: None,
         }
     }
 }
@@ -60,6 +63,9 @@ impl Body {
         if let Some(ms) = self.idle_ms {
             put.u32(queue::IDLE_MS, ms);
         }
+        if let Some(bytes) = self.idle_bytes {
+            put.u32(queue::IDLE_BYTES, bytes);
+        }
     }
 
     pub(crate) fn need(table: &Table<'_>) -> Result<Self, DecodeError> {
@@ -68,6 +74,7 @@ impl Body {
             leaves: table.number(queue::TO_FRAMING)?,
             trailers: table.bytes(queue::TRAILERS).unwrap_or_default().to_vec(),
             idle_ms: table.u32(queue::IDLE_MS)?,
+            idle_bytes: table.u32(queue::IDLE_BYTES)?,
         })
     }
 }

@@ -298,8 +298,13 @@ pub mod queue {
     pub const STATUS: u16 = 36;
     /// The front queue to which the next head may be passed on.
     pub const RELAY_TO: u16 = 37;
+    /// With `idle-ms`, not for a tunnel. The forward ends also when fewer bytes of it than
+    /// this moved in `idle-ms`: the least rate at which it may live.
+    pub const IDLE_BYTES: u16 = 38;
+    /// With `relay` and `relay-idle-ms`. The `idle-bytes` of the response's body.
+    pub const RELAY_IDLE_BYTES: u16 = 39;
     /// The largest number of this set.
-    pub const MAX: u16 = 37;
+    pub const MAX: u16 = 39;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -340,6 +345,8 @@ pub mod queue {
         "relay-idle-ms",
         "status",
         "relay-to",
+        "idle-bytes",
+        "relay-idle-bytes",
     ];
 }
 
@@ -526,6 +533,12 @@ pub enum ForwardResult {
     SourceStalled = 6,
     /// The target took nothing for `idle-ms`. It was aborted, the queue is parked.
     TargetStalled = 7,
+    /// The sender sent less than `idle-bytes` in `idle-ms`. The target was aborted, the
+    /// queue is parked.
+    SourceSlow = 8,
+    /// The target took less than `idle-bytes` in `idle-ms`. It was aborted, the queue is
+    /// parked.
+    TargetSlow = 9,
 }
 
 impl From<ForwardResult> for u32 {
@@ -547,6 +560,8 @@ impl TryFrom<u32> for ForwardResult {
             5 => Ok(Self::Malformed),
             6 => Ok(Self::SourceStalled),
             7 => Ok(Self::TargetStalled),
+            8 => Ok(Self::SourceSlow),
+            9 => Ok(Self::TargetSlow),
             _ => Err(UnknownValue {
                 what: "result",
                 value,

@@ -17,6 +17,8 @@ pub struct Relay {
     pub of_head: bool,
     /// Milliseconds that the response's body may stand still; without it, for ever.
     pub idle_ms: Option<u32>,
+    /// Bytes of it that have to move in that time; without it, one.
+    pub idle_bytes: Option<u32>,
 }
 
 impl Relay {
@@ -28,6 +30,9 @@ impl Relay {
         if let Some(ms) = self.idle_ms {
             put.u32(queue::RELAY_IDLE_MS, ms);
         }
+        if let Some(bytes) = self.idle_bytes {
+            put.u32(queue::RELAY_IDLE_BYTES, bytes);
+        }
     }
 
     pub(crate) fn find(table: &Table<'_>) -> Result<Option<Self>, DecodeError> {
@@ -38,6 +43,7 @@ impl Relay {
             lines: lines.into(),
             of_head: table.flag(queue::RELAY_HEAD),
             idle_ms: table.u32(queue::RELAY_IDLE_MS)?,
+            idle_bytes: table.u32(queue::RELAY_IDLE_BYTES)?,
         }))
     }
 }

@@ -120,6 +120,8 @@ pub struct QueueInfo {
     pub to_framing: Option<FramingKind>,
     /// Milliseconds without a byte, after which the current forward ends.
     pub idle_ms: Option<u32>,
+    /// Bytes that have to move in that time.
+    pub idle_bytes: Option<u32>,
     /// Of the response that moves from it without having been shown.
     pub status: Option<u16>,
     /// The front queue to which its next head may be passed on.
@@ -251,6 +253,7 @@ impl QueueInfo {
             unsent: t.need_u32(queue::UNSENT)?,
             to_framing: t.number(queue::TO_FRAMING)?,
             idle_ms: t.u32(queue::IDLE_MS)?,
+            idle_bytes: t.u32(queue::IDLE_BYTES)?,
             status: t.u16(queue::STATUS)?,
             relay_to: t.u32(queue::RELAY_TO)?,
         })
@@ -338,6 +341,9 @@ impl Attributes for Reply {
                 }
                 if let Some(ms) = q.idle_ms {
                     put.u32(queue::IDLE_MS, ms);
+                }
+                if let Some(bytes) = q.idle_bytes {
+                    put.u32(queue::IDLE_BYTES, bytes);
                 }
                 if let Some(status) = q.status {
                     put.u16(queue::STATUS, status);

@@ -34,14 +34,20 @@ fn framing() -> impl Strategy<Value = Framing> {
 
 fn body() -> impl Strategy<Value = Body> {
     let leaves = of(number::<FramingKind>(4));
-    (framing(), leaves, data(), of(any::<u32>())).prop_map(
-        |(framing, leaves, trailers, idle_ms)| Body {
+    (
+        framing(),
+        leaves,
+        data(),
+        of(any::<u32>()),
+        of(any::<u32>()),
+    )
+        .prop_map(|(framing, leaves, trailers, idle_ms, idle_bytes)| Body {
             framing,
             leaves,
             trailers,
             idle_ms,
-        },
-    )
+            idle_bytes,
+        })
 }
 
 fn number<T>(max: u32) -> impl Strategy<Value = T>
@@ -146,11 +152,14 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 fn relay() -> impl Strategy<Value = Relay> {
-    (data(), any::<bool>(), of(any::<u32>())).prop_map(|(lines, of_head, idle_ms)| Relay {
-        lines: lines.into(),
-        of_head,
-        idle_ms,
-    })
+    (data(), any::<bool>(), of(any::<u32>()), of(any::<u32>())).prop_map(
+        |(lines, of_head, idle_ms, idle_bytes)| Relay {
+            lines: lines.into(),
+            of_head,
+            idle_ms,
+            idle_bytes,
+        },
+    )
 }
 
 type Numbers = ([u32; 8], [u64; 4]);
@@ -275,6 +284,7 @@ fn reply() -> impl Strategy<Value = Reply> {
                     unsent: n[5],
                     to_framing: FramingKind::try_from(n[6] % 6).ok(),
                     idle_ms: (n[7] > 9).then_some(n[7]),
+                    idle_bytes: (n[6] > 9).then_some(n[6]),
                     status,
                     relay_to,
                 })

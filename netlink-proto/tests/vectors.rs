@@ -88,13 +88,13 @@ fn a_length_above_32_bits_takes_eight_bytes() {
 fn what_a_forward_does_with_a_body() {
     let body = Body {
         framing: Framing::Chunked, leaves: Some(FramingKind::UntilClose),
-        trailers: b"a,b".to_vec(), idle_ms: Some(256),
+        trailers: b"a,b".to_vec(), idle_ms: Some(256), idle_bytes: Some(3),
     };
     let command = Command::Route {
         id: 5, generation: 2, to: 9, body, data: Vec::new(), if_quiet: true, relay: None,
     };
     assert_eq!(bytes_of(&command, false), [
-        84, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+        92, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
         14, 1, 0, 0,
         8, 0, 1, 0,  5, 0, 0, 0,
         8, 0, 8, 0,  2, 0, 0, 0,
@@ -103,6 +103,7 @@ fn what_a_forward_does_with_a_body() {
         8, 0, 29, 0,  3, 0, 0, 0,          // to-framing until-close
         7, 0, 30, 0,  b'a', b',', b'b', 0, // trailers
         8, 0, 31, 0,  0, 1, 0, 0,          // idle-ms
+        8, 0, 38, 0,  3, 0, 0, 0,          // idle-bytes
         4, 0, 14, 0,                       // no data
         4, 0, 32, 0,                       // if-quiet
     ]);
@@ -111,13 +112,13 @@ fn what_a_forward_does_with_a_body() {
 #[rustfmt::skip]
 #[test]
 fn what_a_route_allows_of_the_response() {
-    let relay = Relay { lines: b"A:\r\n"[..].into(), of_head: true, idle_ms: Some(256) };
+    let relay = Relay { lines: b"A:\r\n"[..].into(), of_head: true, idle_ms: Some(256), idle_bytes: Some(3) };
     let route = |relay| Command::Route {
         id: 5, generation: 2, to: 9, body: Framing::None.into(), data: Vec::new(),
         if_quiet: false, relay: Some(relay),
     };
     assert_eq!(bytes_of(&route(relay), false), [
-        76, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+        84, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
         14, 1, 0, 0,
         8, 0, 1, 0,  5, 0, 0, 0,
         8, 0, 8, 0,  2, 0, 0, 0,
@@ -127,6 +128,7 @@ fn what_a_route_allows_of_the_response() {
         8, 0, 33, 0,  b'A', b':', b'\r', b'\n',    // relay
         4, 0, 34, 0,                               // relay-head
         8, 0, 35, 0,  0, 1, 0, 0,                  // relay-idle-ms
+        8, 0, 39, 0,  3, 0, 0, 0,                  // relay-idle-bytes
     ]);
     // Without lines it is allowed all the same.
     let bytes = bytes_of(&route(Relay::default()), false);
@@ -289,7 +291,7 @@ fn a_queue_without_forward_is_a_reply_to_cancel_too() {
         id: 3, side: Side::Back, router: 1, listener: None, head_limit: 32_768,
         state: State::Parked, generation: 1, to: None, framing: None, taken: 0, sent: 0,
         result: None, reason: Reason::None, error: 0, peer: None, local: None,
-        rx_bytes: 0, tx_bytes: 0, unsent: 6, to_framing: None, idle_ms: None, status: None, relay_to: None,
+        rx_bytes: 0, tx_bytes: 0, unsent: 6, to_framing: None, idle_ms: None, idle_bytes: None, status: None, relay_to: None,
     }))));
 }
 

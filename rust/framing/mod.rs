@@ -15,6 +15,7 @@
 mod body;
 mod chunked;
 mod head;
+mod pace;
 mod prelude;
 mod receiver;
 mod response;
@@ -24,6 +25,7 @@ mod trailer;
 pub use self::body::{Body, Framing, Next};
 pub use self::chunked::{ChunkLine, Chunked, Malformed, CRLF, LAST_CHUNK, TRAILERS_MAX};
 pub use self::head::{HeadScan, Scan, HEAD_LATE};
+pub use self::pace::Pace;
 pub use self::receiver::{Answer, Broken, Ending, Fin, Reason, Receiver, Refusal, Side, State};
 pub use self::response::{is_field_lines, relay, Relayed, RELAYED_MAX};
 pub use self::text::{is_token, plain_text};

@@ -121,6 +121,10 @@ pub enum Ending {
     SourceStalled,
     /// The target took nothing for too long, and must be aborted.
     TargetStalled,
+    /// The source sent too little for too long: the target must be aborted.
+    SourceSlow,
+    /// The target took too little for too long, and must be aborted.
+    TargetSlow,
 }
 
 impl Ending {
@@ -132,7 +136,9 @@ impl Ending {
             | Self::SourceError(_)
             | Self::Malformed
             | Self::SourceStalled
-            | Self::TargetStalled => true,
+            | Self::TargetStalled
+            | Self::SourceSlow
+            | Self::TargetSlow => true,
         }
     }
 }

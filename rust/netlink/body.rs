@@ -6,6 +6,7 @@
 use super::gen::{framing, queue};
 use super::{refuse, required};
 use crate::framing::{may_be_trailer, Framing};
+use crate::queue::Patience;
 use crate::sys::genl::{Refusal, Request};
 use kernel::prelude::*;
 
@@ -17,8 +18,8 @@ pub struct Body<'a> {
     pub leaves: Framing,
     /// Names of trailer fields that go on.
     pub trailers: &'a [u8],
-    /// For how long it may stand still, in milliseconds.
-    pub idle_ms: Option<u32>,
+    /// For how long it may stand still.
+    pub patience: Patience,
 }
 
 impl<'a> Body<'a> {
@@ -35,8 +36,12 @@ impl<'a> Body<'a> {
             comes,
             leaves,
             trailers: request.bytes(queue::TRAILERS).unwrap_or(&[]),
-            idle_ms: request.u32(queue::IDLE_MS),
+            patience: patience(request, queue::IDLE_MS, queue::IDLE_BYTES)?,
         };
+        if comes == Framing::Tunnel && body.patience.idle_bytes.is_some() {
+            let words = "a tunnel may be as slow as it likes";
+            return Err(refuse!(EINVAL, queue::IDLE_BYTES, "{words}"));
+        }
         if !body.trailers.is_empty() {
             if (comes, leaves) != (Framing::Chunked, Framing::Chunked) {
                 let words = "only a body that comes and leaves chunked has trailers";
@@ -46,6 +51,18 @@ impl<'a> Body<'a> {
         }
         Ok(body)
     }
+}
+
+/// What the attributes `ms` and `bytes` say.
+pub fn patience(request: &Request<'_>, ms: u16, bytes: u16) -> Result<Patience, Refusal> {
+    let patience = Patience {
+        idle_ms: request.u32(ms),
+        idle_bytes: request.u32(bytes),
+    };
+    if patience.idle_bytes.is_some() && patience.idle_ms.is_none() {
+        return Err(refuse!(EINVAL, bytes, "so many bytes, but in what time?"));
+    }
+    Ok(patience)
 }
 
 /// The framing of that number.

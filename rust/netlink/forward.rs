@@ -104,7 +104,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
             framing,
             body.leaves,
             body.trailers,
-            body.idle_ms,
+            body.patience,
         )?),
     };
     if let Some(target) = &target {

@@ -110,7 +110,9 @@ pub mod queue {
     pub const RELAY_IDLE_MS: u16 = 35;
     pub const STATUS: u16 = 36;
     pub const RELAY_TO: u16 = 37;
-    pub const MAX: u16 = 37;
+    pub const IDLE_BYTES: u16 = 38;
+    pub const RELAY_IDLE_BYTES: u16 = 39;
+    pub const MAX: u16 = 39;
 }
 
 pub mod stats {
@@ -160,6 +162,8 @@ pub mod result {
     pub const MALFORMED: u32 = 5;
     pub const SOURCE_STALLED: u32 = 6;
     pub const TARGET_STALLED: u32 = 7;
+    pub const SOURCE_SLOW: u32 = 8;
+    pub const TARGET_SLOW: u32 = 9;
 }
 
 pub mod reason {
@@ -345,7 +349,7 @@ pub const SEND_POLICY: [Attr; 3] = [
         kind: Kind::Flag,
     },
 ];
-pub const FORWARD_POLICY: [Attr; 8] = [
+pub const FORWARD_POLICY: [Attr; 9] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -390,8 +394,15 @@ pub const FORWARD_POLICY: [Attr; 8] = [
             max: 86400000,
         },
     },
+    Attr {
+        id: queue::IDLE_BYTES,
+        kind: Kind::U32 {
+            min: 1,
+            max: 4294967295,
+        },
+    },
 ];
-pub const ROUTE_POLICY: [Attr; 13] = [
+pub const ROUTE_POLICY: [Attr; 15] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -457,6 +468,20 @@ pub const ROUTE_POLICY: [Attr; 13] = [
         kind: Kind::U32 {
             min: 1,
             max: 86400000,
+        },
+    },
+    Attr {
+        id: queue::IDLE_BYTES,
+        kind: Kind::U32 {
+            min: 1,
+            max: 4294967295,
+        },
+    },
+    Attr {
+        id: queue::RELAY_IDLE_BYTES,
+        kind: Kind::U32 {
+            min: 1,
+            max: 4294967295,
         },
     },
 ];

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::body::patience;
 use super::gen::queue;
 use super::refuse;
 use crate::framing::{is_field_lines, Framing, Side};
@@ -18,10 +19,10 @@ pub fn arming(
     to: &Queue,
     framing: Framing,
 ) -> Result<Option<Arming>, Refusal> {
-    let idle_ms = request.u32(queue::RELAY_IDLE_MS);
+    let patience = patience(request, queue::RELAY_IDLE_MS, queue::RELAY_IDLE_BYTES)?;
     let of_head = request.flag(queue::RELAY_HEAD);
     let Some(given) = request.bytes(queue::RELAY) else {
-        return match (of_head, idle_ms) {
+        return match (of_head, patience.idle_ms) {
             (false, None) => Ok(None),
             (true, _) => Err(alone(queue::RELAY_HEAD, "relay-head")),
             (false, Some(_)) => Err(alone(queue::RELAY_IDLE_MS, "relay-idle-ms")),
@@ -51,7 +52,7 @@ pub fn arming(
         to: from.clone(),
         lines,
         of_head,
-        idle_ms,
+        patience,
     }))
 }
 

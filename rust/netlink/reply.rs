@@ -91,6 +91,9 @@ fn received(out: &mut Writer, q: &Queue) -> Result {
         if let Some(ms) = moving.idle_ms {
             out.u32(queue::IDLE_MS, ms)?;
         }
+        if let Some(pace) = moving.pace {
+            out.u32(queue::IDLE_BYTES, pace.bytes())?;
+        }
     }
     if let Some(relayed) = &inner.relayed {
         out.u16(queue::STATUS, relayed.status)?;
@@ -169,5 +172,7 @@ pub fn result_numbers(e: Ending) -> (u32, u32) {
         Ending::Malformed => (result::MALFORMED, 0),
         Ending::SourceStalled => (result::SOURCE_STALLED, 0),
         Ending::TargetStalled => (result::TARGET_STALLED, 0),
+        Ending::SourceSlow => (result::SOURCE_SLOW, 0),
+        Ending::TargetSlow => (result::TARGET_SLOW, 0),
     }
 }

@@ -8,8 +8,9 @@
 #![forbid(unsafe_code)]
 
 use super::Queue;
-use crate::framing::{ChunkLine, Framing, Next, Receiver, Trailers};
+use crate::framing::{ChunkLine, Framing, Next, Pace, Receiver, Trailers};
 use crate::framing::{CRLF, LAST_CHUNK, TRAILERS_MAX};
+use crate::sys::clock;
 use crate::sys::pages::Pages;
 use crate::sys::sieve::{Piece, Sieve, Stop, Taken};
 use crate::sys::sock::Sock;
@@ -25,6 +26,15 @@ const ENDS: &[&[u8]] = &[CRLF, LAST_CHUNK, CRLF];
 /// Bytes of it.
 const ENDS_LEN: usize = CRLF.len() + LAST_CHUNK.len() + CRLF.len();
 
+/// For how long a body may stand still, and how slow it may be.
+#[derive(Clone, Copy, Default)]
+pub struct Patience {
+    /// The move ends when it stood still for so long, in milliseconds.
+    pub idle_ms: Option<u32>,
+    /// And when fewer bytes moved in that time.
+    pub idle_bytes: Option<u32>,
+}
+
 /// A body that is being moved.
 pub struct Move {
     /// Where to; none: thrown away.
@@ -35,6 +45,8 @@ pub struct Move {
     pub leaves: Framing,
     /// The move ends when it stood still for so long, in milliseconds.
     pub idle_ms: Option<u32>,
+    /// And when it is slower than this.
+    pub pace: Option<Pace>,
     /// Taken from this queue and not yet given to the target.
     pub pages: Pages,
     /// Bytes at the front of the receive queue that were taken.
@@ -91,8 +103,12 @@ impl Move {
         comes: Framing,
         leaves: Framing,
         allow: &[u8],
-        idle_ms: Option<u32>,
+        patience: Patience,
     ) -> Result<Self> {
+        let Patience {
+            idle_ms,
+            idle_bytes,
+        } = patience;
         let mut kept = Kept {
             allow: KVec::new(),
             lines: KVec::new(),
@@ -107,6 +123,9 @@ impl Move {
             comes,
             leaves,
             idle_ms,
+            pace: idle_bytes
+                .zip(idle_ms)
+                .map(|(bytes, ms)| Pace::new(bytes, ms, clock::now_ms())),
             pages: Pages::new()?,
             ahead: 0,
             kept,

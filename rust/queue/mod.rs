@@ -42,7 +42,7 @@ mod stats;
 mod transfer;
 
 pub use self::answer::Onward;
-pub use self::body::Move;
+pub use self::body::{Move, Patience};
 pub use self::close::{cancel, end as close, How};
 pub use self::connection::{Done, Inner, Life, Queue};
 pub use self::engine::{Engine, ENGINE};

@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 use super::answer::{Onward, SMALL_MAX};
-use super::body::Move;
+use super::body::{Move, Patience};
 use super::connection::{Done, Queue, Relayed};
 use super::output::{size, Flush};
 use super::pump::RETRY_MS;
@@ -31,8 +31,8 @@ pub struct Arming {
     pub lines: KVec<u8>,
     /// The request is HEAD.
     pub of_head: bool,
-    /// How long the body may stand still, in milliseconds.
-    pub idle_ms: Option<u32>,
+    /// How long the body may stand still.
+    pub patience: Patience,
 }
 
 impl Queue {
@@ -87,7 +87,7 @@ impl Queue {
             (_, Some(body)) => Onward::WithHead(to.clone(), body.len() as u32),
             _ => {
                 let target = Some(to.clone());
-                Onward::Moves(Move::new(target, framing, framing, &[], arming.idle_ms).ok()?)
+                Onward::Moves(Move::new(target, framing, framing, &[], arming.patience).ok()?)
             }
         };
         let body = small.unwrap_or(&[]);

@@ -212,19 +212,50 @@ impl Queue {
         let Some(idle) = moving.idle_ms else {
             return false;
         };
+        let now = clock::now_ms();
         let due = self.last_moved(moving).saturating_add(idle.into());
-        if clock::now_ms() < due {
-            self.wake_at(due);
+        let slow = now < due;
+        if slow && self.keeps_pace(inner, now, due) {
             return false;
         }
+        let Some(moving) = &inner.moving else {
+            return false;
+        };
         // A socket takes a little whenever its peer reads some, so that a slow one moves, too.
         let waits = |target: &Arc<Queue>| target.out.lock().unsent() > 0;
-        let ending = if moving.pages.bytes() > 0 || moving.target.as_ref().is_some_and(waits) {
-            Ending::TargetStalled
-        } else {
-            Ending::SourceStalled
+        let holds = moving.pages.bytes() > 0 || moving.target.as_ref().is_some_and(waits);
+        let ending = match (holds, slow) {
+            (true, false) => Ending::TargetStalled,
+            (false, false) => Ending::SourceStalled,
+            (true, true) => Ending::TargetSlow,
+            (false, true) => Ending::SourceSlow,
         };
         self.park(inner, ending);
+        true
+    }
+
+    /// Whether a move that does not stand still is quick enough so far; the clock looks again
+    /// when it next has to be, or at `due`.
+    fn keeps_pace(&self, inner: &mut Inner, now: u64, due: u64) -> bool {
+        let Inner { moving, rx, .. } = inner;
+        let Some(moving) = moving else {
+            return true;
+        };
+        let Some(pace) = &mut moving.pace else {
+            self.wake_at(due);
+            return true;
+        };
+        if now >= pace.due() {
+            // What the target did not take may be with us, and does not count.
+            let moved = match &moving.target {
+                Some(target) => target.out.lock().sent,
+                None => rx.taken(),
+            };
+            if !pace.keeps_up(now, moved) {
+                return false;
+            }
+        }
+        self.wake_at(due.min(pace.due()));
         true
     }
 

@@ -117,6 +117,7 @@ async fn serve(engine: impl Engine, config: Config) -> Result<(), String> {
                 socket: bind(listener.address)?,
                 proxy_protocol: listener.proxy_protocol,
                 connections: listener.connections,
+                head: listener.head,
             })
         })
         .collect::<Result<Vec<_>, String>>()?;

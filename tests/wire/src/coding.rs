@@ -13,7 +13,7 @@ use crate::tap::Tap;
 use std::io::Write;
 
 /// Checks of this file.
-pub const PLAN: u32 = 46;
+pub const PLAN: u32 = 52;
 
 /// Runs them.
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
@@ -46,6 +46,7 @@ fn chunked(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     let terms = [
         bytes(queue::TRAILERS, b"a,b-c"),
         u32(queue::IDLE_MS, 60_000),
+        u32(queue::IDLE_BYTES, 3),
     ];
     scene.call(cmd::ROUTE, &route(f, b, framing::CHUNKED, &terms))?;
     let moving = scene.queue(f)?;
@@ -54,6 +55,7 @@ fn chunked(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
         queue::FRAMING,
         queue::TO_FRAMING,
         queue::IDLE_MS,
+        queue::IDLE_BYTES,
         queue::LENGTH,
         queue::TRAILERS,
     ];
@@ -62,6 +64,7 @@ fn chunked(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
         Some(framing::CHUNKED),
         Some(framing::CHUNKED),
         Some(60_000),
+        Some(3),
         None,
         None,
     ];
@@ -85,7 +88,7 @@ fn chunked(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     let sent = scene.queue(b)?.get(queue::SENT);
     tap.equal("and sent what frames it", sent, Some(22));
     let over = scene.queue(f)?;
-    let numbers = [queue::FRAMING, queue::TO_FRAMING, queue::IDLE_MS];
+    let numbers = [queue::FRAMING, queue::TO_FRAMING, queue::IDLE_BYTES];
     tap.equal(
         "queue-get: nothing moves any more",
         numbers.map(|n| over.get(n)),
@@ -199,6 +202,27 @@ fn stalls(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
 
     let (client, head) = scene.front(GET)?;
     let f = head.id();
+    let (mut server, b) = scene.back()?;
+    let pace = [u32(queue::IDLE_MS, 1_000), u32(queue::IDLE_BYTES, 1 << 20)];
+    scene.call(cmd::ROUTE, &route(f, b, framing::UNTIL_CLOSE, &pace))?;
+    let mut writer = client.try_clone()?;
+    // Until the connection ends: it never stands still.
+    let writer = std::thread::spawn(move || {
+        while writer.write_all(b"x").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    });
+    let done = scene.client.event(cmd::DONE, f)?;
+    let how = done.get(queue::RESULT);
+    tap.equal("done: the source is slow", how, Some(result::SOURCE_SLOW));
+    tap.equal("and its target is reset", end(&mut server)?, End::Reset);
+    let shown = scene.queue(f)?.get(queue::RESULT);
+    tap.equal("queue-get: as well", shown, Some(result::SOURCE_SLOW));
+    scene.about(cmd::QUEUE_ABORT, f)?;
+    writer.join().map_err(|_| "the writer panicked")?;
+
+    let (client, head) = scene.front(GET)?;
+    let f = head.id();
     let (_server, b) = scene.back()?;
     scene.call(cmd::ROUTE, &route(f, b, framing::UNTIL_CLOSE, &limit))?;
     let mut writer = client.try_clone()?;
@@ -295,6 +319,19 @@ fn refusals(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
             ERANGE,
             LENGTH,
             &[u32(queue::IDLE_MS, 86_400_001)],
+        ),
+        case("idle-bytes 0", ERANGE, LENGTH, &[u32(queue::IDLE_BYTES, 0)]),
+        case(
+            "idle-bytes without idle-ms",
+            EINVAL,
+            LENGTH,
+            &[u32(queue::IDLE_BYTES, 1)],
+        ),
+        case(
+            "idle-bytes of a tunnel",
+            EINVAL,
+            TUNNEL,
+            &[u32(queue::IDLE_MS, 1), u32(queue::IDLE_BYTES, 1)],
         ),
         case("trailers of a length", EINVAL, LENGTH, &[names(b"a")]),
         case(

@@ -339,6 +339,7 @@ fn relayed(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
         route.push(bytes(queue::DATA, b"GET"));
         route.push(bytes(queue::RELAY, lines));
         route.push(u32(queue::RELAY_IDLE_MS, 60_000));
+        route.push(u32(queue::RELAY_IDLE_BYTES, 1));
         route
     };
     let via = b"Via: a\r\n";

@@ -98,6 +98,8 @@ pub mod queue {
     pub const RELAY_IDLE_MS: u16 = 35;
     pub const STATUS: u16 = 36;
     pub const RELAY_TO: u16 = 37;
+    pub const IDLE_BYTES: u16 = 38;
+    pub const RELAY_IDLE_BYTES: u16 = 39;
 }
 
 pub mod stats {
@@ -145,6 +147,7 @@ pub mod result {
     pub const MALFORMED: u64 = 5;
     pub const SOURCE_STALLED: u64 = 6;
     pub const TARGET_STALLED: u64 = 7;
+    pub const SOURCE_SLOW: u64 = 8;
 }
 
 pub mod reason {

@@ -40,10 +40,11 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         &file.engine,
         &[("kernel", EngineKind::Kernel), ("user", EngineKind::User)],
     )?;
+    let limits = limits::limits(&file.limits)?;
     let listeners = file
         .listener
         .iter()
-        .map(|listener| listener::listener(listener.get_ref()))
+        .map(|listener| listener::listener(listener.get_ref(), &limits))
         .collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() {
         return Err(nothing("no [[listener]]: add one with an address"));
@@ -53,7 +54,7 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         .iter()
         .map(|(name, table)| pool::pool(name, table.get_ref(), engine).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
-    let routes = route::routes(&file.route, &pools)?;
+    let routes = route::routes(&file.route, &pools, &limits)?;
     if routes.is_empty() {
         return Err(nothing("no [[route]]: add one with a pool"));
     }
@@ -63,7 +64,7 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         listeners,
         pools,
         routes,
-        limits: limits::limits(&file.limits)?,
+        limits,
     })
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `[limits]`: how much and how long, of everything.
+//! `[limits]`: how much and how long, of everything; and what of it a route has its own of.
 
 use std::time::Duration;
 
@@ -36,6 +36,10 @@ pub struct Limits {
     pub response: Duration,
     /// How long a body may stand still.
     pub stall: Duration,
+    /// Bytes of a request's body that have to move in that time.
+    pub stall_bytes: u32,
+    /// Those of a response's.
+    pub response_stall_bytes: u32,
     /// How long a tunnel may stand still.
     pub tunnel_idle: Duration,
     /// Bytes read and thrown away before a connection is closed.
@@ -61,6 +65,8 @@ impl Default for Limits {
             attempts: 8,
             response: Duration::from_millis(60_000),
             stall: Duration::from_millis(60_000),
+            stall_bytes: 1_024,
+            response_stall_bytes: 0,
             tunnel_idle: Duration::from_millis(3_600_000),
             drain_bytes: 1 << 20,
             drain: Duration::from_millis(5_000),
@@ -84,14 +90,48 @@ pub(super) struct LimitsTable {
     attempts: Option<Spanned<i64>>,
     response_ms: Option<Spanned<i64>>,
     stall_ms: Option<Spanned<i64>>,
+    stall_bytes: Option<Spanned<i64>>,
+    response_stall_bytes: Option<Spanned<i64>>,
     tunnel_idle_ms: Option<Spanned<i64>>,
     drain_bytes: Option<Spanned<i64>>,
     drain_ms: Option<Spanned<i64>>,
     shutdown_ms: Option<Spanned<i64>>,
 }
 
+/// Bytes of a body in the time that it may stand still; 0: it may be as slow as it likes.
+fn stall_bytes(value: Option<&Spanned<i64>>, default: u32) -> Result<u32, Fault> {
+    // The cast cannot lose anything, see the range.
+    number(value, default.into(), 0..=1 << 30).map(|bytes| bytes as u32)
+}
+
 /// Checks `[limits]`.
 pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
+    over(table, &Limits::default())
+}
+
+/// Checks `[route.limits]`: what it does not say is as `all` say.
+pub(super) fn limits_of_route(table: &LimitsTable, all: &Limits) -> Result<Limits, Fault> {
+    // These are about connections that no route was chosen for.
+    for foreign in [
+        &table.head_bytes,
+        &table.head_ms,
+        &table.target_bytes,
+        &table.idle_connections,
+        &table.idle_ms,
+        &table.client_idle_ms,
+        &table.connect_ms,
+        &table.shutdown_ms,
+    ] {
+        if let Some(value) = foreign {
+            let text = "routes have no such limit of their own: set it in [limits]";
+            return Err(Fault::at(value.span(), text));
+        }
+    }
+    over(table, all)
+}
+
+/// What `table` says, and else `default`.
+fn over(table: &LimitsTable, default: &Limits) -> Result<Limits, Fault> {
     let ms = |value: &Option<_>, default: Duration, range| {
         number(value.as_ref(), default.as_millis() as u64, range).map(Duration::from_millis)
     };
@@ -99,7 +139,6 @@ pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
     let count = |value: &Option<_>, default: usize, range| {
         number(value.as_ref(), default as u64, range).map(|n| n as usize)
     };
-    let default = Limits::default();
     Ok(Limits {
         // A head and what is added to it must fit one command (`data-max`, 65000 bytes).
         head_bytes: number(
@@ -122,6 +161,11 @@ pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
         attempts: count(&table.attempts, default.attempts, 1..=1_000)?,
         response: ms(&table.response_ms, default.response, 1..=DAY)?,
         stall: ms(&table.stall_ms, default.stall, 1..=DAY)?,
+        stall_bytes: stall_bytes(table.stall_bytes.as_ref(), default.stall_bytes)?,
+        response_stall_bytes: stall_bytes(
+            table.response_stall_bytes.as_ref(),
+            default.response_stall_bytes,
+        )?,
         tunnel_idle: ms(&table.tunnel_idle_ms, default.tunnel_idle, 1..=DAY)?,
         drain_bytes: number(
             table.drain_bytes.as_ref(),

@@ -2,12 +2,14 @@
 //! `[[listener]]`: where clients connect.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::limits::Limits;
 use super::place::Fault;
-use super::value::number;
+use super::value::{number, DAY};
 
 /// Connections at once where the file says nothing.
 const CONNECTIONS: u64 = 65_536;
@@ -22,6 +24,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Connections at once; more wait to be accepted.
     pub connections: u32,
+    /// How long a client has for the head of its first request.
+    pub head: Duration,
 }
 
 #[derive(Deserialize)]
@@ -31,15 +35,18 @@ pub(super) struct ListenerTable {
     #[serde(default)]
     proxy_protocol: bool,
     connections: Option<Spanned<i64>>,
+    head_ms: Option<Spanned<i64>>,
 }
 
 /// Checks one table.
-pub(super) fn listener(table: &ListenerTable) -> Result<Listener, Fault> {
+pub(super) fn listener(table: &ListenerTable, limits: &Limits) -> Result<Listener, Fault> {
+    let head = limits.head.as_millis() as u64;
     Ok(Listener {
         address: address(&table.address)?,
         proxy_protocol: table.proxy_protocol,
         // The cast loses nothing: the range ends far below 2^32.
         connections: number(table.connections.as_ref(), CONNECTIONS, 1..=10_000_000)? as u32,
+        head: number(table.head_ms.as_ref(), head, 1..=DAY).map(Duration::from_millis)?,
     })
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::heads::HeadsTable;
+use super::limits::{Limits, LimitsTable};
 use super::place::Fault;
 use super::pool::Pool;
 use super::terms::{terms, Terms};
@@ -83,6 +84,7 @@ pub(super) struct RouteTable {
     pub(super) ask_over_bytes: Option<Spanned<i64>>,
     #[serde(default)]
     pub(super) retry_non_idempotent: bool,
+    pub(super) limits: Option<LimitsTable>,
     pub(super) upgrade: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) trailers: Vec<Spanned<String>>,
@@ -98,10 +100,11 @@ pub(super) struct RouteTable {
 pub(super) fn routes(
     tables: &[Spanned<RouteTable>],
     pools: &[Arc<Pool>],
+    limits: &Limits,
 ) -> Result<Vec<Route>, Fault> {
     let mut routes: Vec<Route> = Vec::with_capacity(tables.len());
     for table in tables {
-        let route = route(table.get_ref(), pools)?;
+        let route = route(table.get_ref(), pools, limits)?;
         if routes.iter().any(|other| other.matches == route.matches) {
             let text = "this route matches what an earlier one does, and nothing else: \
                         take one of them out";
@@ -135,7 +138,7 @@ impl Matches {
     }
 }
 
-fn route(table: &RouteTable, pools: &[Arc<Pool>]) -> Result<Route, Fault> {
+fn route(table: &RouteTable, pools: &[Arc<Pool>], limits: &Limits) -> Result<Route, Fault> {
     let name = &table.pool;
     let found = pools.iter().position(|pool| *pool.name == **name.get_ref());
     let pool = found.ok_or_else(|| {
@@ -155,7 +158,7 @@ fn route(table: &RouteTable, pools: &[Arc<Pool>]) -> Result<Route, Fault> {
             headers: table.headers.iter().map(header).collect::<Result<_, _>>()?,
         },
         pool,
-        terms: Arc::new(terms(table)?),
+        terms: Arc::new(terms(table, limits)?),
     })
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How the back-ends of a route are asked: the part of `[[route]]` that is no matching.
 
+use std::sync::Arc;
+
 use toml::Spanned;
 
 use super::heads::heads;
+use super::limits::{limits_of_route, Limits};
 use super::place::Fault;
 use super::route::RouteTable;
 use super::value::{choose_or, number};
@@ -27,6 +30,8 @@ pub struct Terms {
     pub all_declined: AllDeclined,
     /// A request may be sent again, whatever its method, if a used connection was dead.
     pub retry_any: bool,
+    /// Limits of its own; none: those of everything.
+    pub limits: Option<Arc<Limits>>,
     /// CONNECT is sent on.
     pub connect: bool,
     /// TRACE is sent on.
@@ -43,6 +48,7 @@ impl Default for Terms {
             on_silence: OnSilence::Decline,
             all_declined: AllDeclined::Relay,
             retry_any: false,
+            limits: None,
             connect: false,
             trace: false,
             rewrite: Rewrite::default(),
@@ -81,7 +87,7 @@ pub enum AllDeclined {
 }
 
 /// Checks these keys of one table.
-pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
+pub(super) fn terms(table: &RouteTable, all: &Limits) -> Result<Terms, Fault> {
     let default = Terms::default();
     let decline = match &table.decline {
         None => default.decline,
@@ -116,6 +122,10 @@ pub(super) fn terms(table: &RouteTable) -> Result<Terms, Fault> {
             ],
         )?,
         retry_any: table.retry_non_idempotent,
+        limits: match &table.limits {
+            Some(own) => Some(Arc::new(limits_of_route(own, all)?)),
+            None => None,
+        },
         connect: table.connect,
         trace: table.trace,
         rewrite: rewrite(table)?,

@@ -35,6 +35,20 @@ fn the_example_is_good_and_says_the_defaults() {
 }
 
 #[test]
+fn a_route_and_a_listener_have_limits_of_their_own() {
+    let text = format!("{GOOD}[route.limits]\nask-ms = 7\n[limits]\nhead-ms = 5\nstall-ms = 6\n");
+    let config = Config::parse("f.toml", &text).unwrap();
+    let own = config.routes[0].terms.limits.as_ref().unwrap();
+    let ms = std::time::Duration::from_millis;
+    assert_eq!((own.ask, own.stall), (ms(7), ms(6)));
+    assert_eq!(config.limits.ask, Limits::default().ask);
+    assert_eq!(config.listeners[0].head, ms(5));
+    let text = text.replacen("[pool.a]", "head-ms = 8\n[pool.a]", 1);
+    let config = Config::parse("f.toml", &text).unwrap();
+    assert_eq!(config.listeners[0].head, ms(8));
+}
+
+#[test]
 fn the_most_specific_route_stands_first() {
     let text = format!(
         "{GOOD}path = \"/a\"\n[[route]]\npool = \"a\"\nhost = \"X\"\n[[route]]\npool = \"a\"\npath = \"/a/b\"\n"
@@ -169,6 +183,16 @@ fn errors_name_file_line_and_key() {
             "pool = \"a\"",
             "pool = \"a\"\n[limits]\nask-ms = -1",
             "f.toml:12: ask-ms: -1 must be between",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.limits]\nstall-bytes = -1",
+            "f.toml:12: stall-bytes: -1 must be between 0 and",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.limits]\nask-ms = 1\nclient-idle-ms = 1",
+            "f.toml:13: client-idle-ms: routes have no such limit of their own: set it in [limits]",
         ),
         (
             "pool = \"a\"",

@@ -40,6 +40,8 @@ impl Exchange {
             ForwardResult::TargetStalled => {
                 return self.upload_failed(problem::BACKEND_STALLED, now);
             }
+            ForwardResult::SourceSlow => return self.upload_failed(problem::REQUEST_SLOW, now),
+            ForwardResult::TargetSlow => return self.upload_failed(problem::BACKEND_SLOW, now),
         }
         if let Some(declined) = self.declined.take() {
             let (generation, response) = *declined;
@@ -111,6 +113,8 @@ impl Exchange {
             ForwardResult::Malformed => self.break_off("bad-response-chunk", now),
             ForwardResult::SourceStalled => self.break_off("response-stalled", now),
             ForwardResult::TargetStalled => self.break_off("client-stalled", now),
+            ForwardResult::SourceSlow => self.break_off("response-slow", now),
+            ForwardResult::TargetSlow => self.break_off("client-slow", now),
         }
     }
 }

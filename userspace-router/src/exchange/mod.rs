@@ -359,11 +359,12 @@ impl Exchange {
     }
 
     /// A body of this framing, with the route's trailers and the time it may stand still.
-    fn body(&self, framing: Framing) -> Body {
-        let idle = match framing {
+    /// `least` bytes have to move in that time.
+    fn body(&self, framing: Framing, least: u32) -> Body {
+        let (idle, least) = match framing {
             Framing::None => return framing.into(),
-            Framing::Tunnel => self.limits.tunnel_idle,
-            _ => self.limits.stall,
+            Framing::Tunnel => (self.limits.tunnel_idle, 0),
+            _ => (self.limits.stall, least),
         };
         let trailers = match framing {
             Framing::Chunked => self.plan.terms.rewrite.trailers.clone().into_bytes(),
@@ -374,27 +375,30 @@ impl Exchange {
             leaves: None,
             trailers,
             idle_ms: Some(idle.as_millis() as u32),
+            idle_bytes: (least > 0).then_some(least),
         }
     }
 
     /// The request's.
     fn request_body(&self) -> Body {
-        self.body(match self.request.length {
+        let framing = match self.request.length {
             // A request is never until close.
             Length::None | Length::UntilClose => Framing::None,
             Length::Exact(bytes) => Framing::Length(bytes),
             Length::Chunked => Framing::Chunked,
-        })
+        };
+        self.body(framing, self.limits.stall_bytes)
     }
 
     /// A response's, that leaves as `leaves`.
     fn response_body(&self, length: Length, leaves: Length) -> Body {
-        let body = self.body(match length {
+        let framing = match length {
             Length::None => Framing::None,
             Length::Exact(bytes) => Framing::Length(bytes),
             Length::Chunked => Framing::Chunked,
             Length::UntilClose => Framing::UntilClose,
-        });
+        };
+        let body = self.body(framing, self.limits.response_stall_bytes);
         let leaves = match leaves {
             _ if leaves == length => return body,
             Length::Chunked => FramingKind::Chunked,

@@ -53,6 +53,7 @@ impl Exchange {
             lines,
             of_head: self.request.method() == "HEAD",
             idle_ms: Some(self.limits.stall.as_millis() as u32),
+            idle_bytes: Some(self.limits.response_stall_bytes).filter(|&least| least > 0),
         })
     }
 

@@ -45,7 +45,7 @@ impl Exchange {
             leaves: Length::None,
             time: self.time(now),
         };
-        let body = self.body(Framing::Tunnel);
+        let body = self.body(Framing::Tunnel, 0);
         // First, for the other way may end at once, whereupon the client may end all, and a head that
         // waits for its answer is gone with its connection.
         let forward = Command::Forward {
@@ -75,7 +75,10 @@ impl Exchange {
         match result {
             ForwardResult::Complete if up => self.upload = Upload::Done,
             ForwardResult::Complete => self.download = Download::Done,
-            ForwardResult::SourceStalled | ForwardResult::TargetStalled => {
+            ForwardResult::SourceStalled
+            | ForwardResult::TargetStalled
+            | ForwardResult::SourceSlow
+            | ForwardResult::TargetSlow => {
                 return self.break_off("tunnel-idle", now);
             }
             ForwardResult::SourceError if up => return self.client_gone(now),

@@ -205,6 +205,12 @@ pub const REQUEST_STALLED: Problem = request(
     "request-stalled",
     "Nothing more of the body came for too long.",
 );
+/// The client sent too little for too long.
+pub const REQUEST_SLOW: Problem = request(
+    408,
+    "request-slow",
+    "Too little of the body came for too long.",
+);
 /// No route for this host and path.
 pub const NO_ROUTE: Problem = other(
     404,
@@ -267,6 +273,13 @@ pub const BACKEND_STALLED: Problem = other(
     "backend-stalled",
     "connection_write_timeout",
     "The back-end took nothing more of the body for too long.",
+);
+/// The back-end took too little of the request's body for too long.
+pub const BACKEND_SLOW: Problem = other(
+    504,
+    "backend-slow",
+    "connection_write_timeout",
+    "The back-end took too little of the body for too long.",
 );
 /// A response that breaks the rules of HTTP.
 pub const BAD_RESPONSE: Problem = other(

@@ -71,7 +71,7 @@ pub enum Failure {
     Broke,
     /// The response's head did not come within `response-ms`.
     ResponseTimeout,
-    /// It took, or sent, no byte of a body within `stall-ms`.
+    /// It took, or sent, no byte of a body within `stall-ms`, or fewer than it had to.
     Stalled,
     /// Its response was no HTTP, or over the limits.
     BadResponse,

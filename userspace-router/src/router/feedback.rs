@@ -75,7 +75,7 @@ fn outcome(verdict: Verdict, reused: bool, record: &Record) -> Outcome {
 }
 
 /// Names of problems that are the back-end's doing.
-const FAILURES: [(&str, Failure); 11] = [
+const FAILURES: [(&str, Failure); 13] = [
     (problem::BACKEND_BROKE.name, Failure::Broke),
     ("response-truncated", Failure::Broke),
     (problem::RESPONSE_TIMEOUT.name, Failure::ResponseTimeout),
@@ -87,6 +87,8 @@ const FAILURES: [(&str, Failure); 11] = [
     ("bad-response-chunk", Failure::BadResponse),
     (problem::BACKEND_STALLED.name, Failure::Stalled),
     ("response-stalled", Failure::Stalled),
+    (problem::BACKEND_SLOW.name, Failure::Stalled),
+    ("response-slow", Failure::Stalled),
 ];
 
 fn last(record: &Record) -> Outcome {

@@ -129,7 +129,7 @@ impl<E: Engine> Router<E> {
             front.link = plan.link.clone();
         }
         front.tag = plan.tag;
-        let limits = self.limits.clone();
+        let limits = plan.terms.limits.as_ref().unwrap_or(&self.limits).clone();
         let room = self.spare.pop().unwrap_or_default();
         let exchange = Exchange::new(place, request, plan, limits, front.serial, room, now);
         front.exchange.insert(exchange).begin(nobody, now);

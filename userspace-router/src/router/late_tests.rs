@@ -94,6 +94,7 @@ async fn a_client_whose_request_stays_behind_is_closed() {
         socket: TcpListener::bind("127.0.0.1:0").expect("a port"),
         proxy_protocol: false,
         connections: 100,
+        head: Duration::from_secs(60),
     };
     router.listen(vec![listening]).await.expect("it listens");
     let mut seen = Vec::new();

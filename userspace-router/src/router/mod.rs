@@ -20,7 +20,7 @@ mod token;
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
@@ -73,6 +73,8 @@ pub struct Listening {
     pub proxy_protocol: bool,
     /// Connections at once; more wait to be accepted.
     pub connections: u32,
+    /// How long a client has for the head of its first request.
+    pub head: Duration,
 }
 
 impl<E: Engine> Router<E> {
@@ -109,7 +111,7 @@ impl<E: Engine> Router<E> {
             let terms = Listen {
                 head_limit: self.limits.head_bytes,
                 proxy_protocol,
-                head_ms: self.limits.head.as_millis() as u32,
+                head_ms: listening.head.as_millis() as u32,
                 connections: listening.connections,
             };
             let token = Kind::Listener.token(number, 0);

@@ -175,6 +175,7 @@ fn nothing_is_left_after_thousands_of_exchanges() {
             socket,
             proxy_protocol: false,
             connections: 100,
+            head: Duration::from_secs(60),
         };
         router.listen(vec![listening]).await.expect("it listens");
         let (done, clients) = oneshot::channel();

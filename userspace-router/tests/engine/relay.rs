@@ -5,6 +5,7 @@
 
 use underpass_proto::{Body, Command, Done, Event, ForwardResult, Relay, Side};
 
+use crate::pace::{trickle, LONG};
 use crate::peer::{in_chunks, noise, sha256, Peer, Watch};
 use crate::scene::{
     chunked, forward, idle, length, no_body, pair, route, send, tight_pair, tunnel, until_close,
@@ -37,6 +38,7 @@ fn relay() -> Relay {
         lines: VIA.as_bytes().into(),
         of_head: false,
         idle_ms: None,
+        idle_bytes: None,
     }
 }
 
@@ -509,6 +511,27 @@ fn the_server_ends_behind_its_response() {
     assert_eq!(done.status, Some(200));
     assert_eq!((done.result, done.taken), (ForwardResult::Truncated, 1));
     pair.client.until_reset();
+}
+
+#[test]
+fn a_response_that_is_too_slow() {
+    let mut scene = Scene::new();
+    let terms = Relay {
+        idle_ms: Some(600),
+        idle_bytes: Some(1_000),
+        ..relay()
+    };
+    let mut pair = Pair::new(&mut scene, terms);
+    pair.server.send(ok("Content-Length: 1000000\r\n"));
+    let sender = trickle(&pair.server, LONG);
+    let done = scene.done(pair.back);
+    assert_eq!(
+        (done.result, done.status),
+        (ForwardResult::SourceSlow, Some(200))
+    );
+    pair.client.until_reset();
+    scene.close(pair.back);
+    sender.join().expect("no panic");
 }
 
 #[test]

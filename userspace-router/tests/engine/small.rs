@@ -54,6 +54,7 @@ fn a_response_that_is_passed_on_is_cut_at_every_place() {
                 lines: VIA.as_bytes().into(),
                 of_head: false,
                 idle_ms: None,
+                idle_bytes: None,
             }),
         });
         server.expect("request");

@@ -200,3 +200,37 @@ fn sigterm_lets_exchanges_finish() {
     // One that never said anything is closed with the router.
     let _either_way = idle.ends_by_reset();
 }
+
+/// Sets how many descriptors the router may have.
+fn descriptors(router: &Router, most: &str) {
+    let status = std::process::Command::new("prlimit")
+        .arg(format!("--pid={}", router.pid()))
+        .arg(format!("--nofile={most}:"))
+        .status();
+    assert!(status.expect("util-linux has it").success());
+}
+
+#[test]
+fn descriptors_that_run_out_are_503_and_no_fault_of_the_back_end() {
+    let backends = [named("ok"), named("ok")];
+    let router = Router::with_pool(&backends, "", "idle-connections = 0");
+    let mut client = router.connect();
+    assert_eq!(client.get("/", ""), (200, "ok".to_owned()));
+    descriptors(&router, "1");
+    // As often as would leave a back-end out, had it failed.
+    for _ in 0..20 {
+        client.send(GET);
+        let head = client.head();
+        assert_eq!(status(&head), 503);
+        assert!(head.contains("details=\"all-full\""), "{head}");
+        client.body(content_length(&head) as usize);
+    }
+    // Somebody new waits, or is told the same.
+    let mut other = router.connect();
+    other.send(GET);
+    descriptors(&router, "1024");
+    assert!([200, 503].contains(&status(&other.head())));
+    for _ in 0..4 {
+        assert_eq!(client.get("/", ""), (200, "ok".to_owned()));
+    }
+}

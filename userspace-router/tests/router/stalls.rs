@@ -4,7 +4,7 @@
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-const STALL: &str = "stall-ms = 300";
+const STALL: &str = "stall-ms = 300\nstall-bytes = 0";
 
 #[test]
 fn a_client_that_stops_sending_gets_408_and_the_back_end_a_reset() {
@@ -139,4 +139,105 @@ fn asking_ends_after_a_while() {
     assert!(whys.iter().any(|why| head.contains(why)), "{head}");
     let log = router.logged();
     assert!(log.matches("=silent").count() <= 3, "{log}");
+}
+
+/// Sends `byte` until the connection ends.
+fn trickle(peer: &Client, byte: &'static [u8]) -> std::thread::JoinHandle<()> {
+    let mut stream = peer.stream.try_clone().expect("a clone");
+    std::thread::spawn(move || {
+        while std::io::Write::write_all(&mut stream, byte).is_ok() {
+            // Slowness is what is tested.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    })
+}
+
+#[test]
+fn one_byte_after_the_other_is_408() {
+    for (framing, byte) in [
+        ("Content-Length: 1000000", b"x".as_slice()),
+        ("Transfer-Encoding: chunked", b"1\r\nx\r\n".as_slice()),
+    ] {
+        let (tell, told) = std::sync::mpsc::channel();
+        let backend = backend(move |mut peer, _| {
+            peer.head();
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+            tell.send(peer.ends_by_reset()).expect("the test waits");
+        });
+        let router = Router::start(&[backend], "", "stall-ms = 1000\nstall-bytes = 10000");
+        let mut client = router.connect();
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+        let sending = trickle(&client, byte);
+        let head = client.head();
+        assert_eq!(status(&head), 408);
+        assert!(head.contains("details=\"request-slow\""), "{head}");
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
+        assert!(router.logged().contains(" reason=request-slow "));
+        // Until the drain has had enough.
+        sending.join().expect("no panic");
+    }
+}
+
+#[test]
+fn a_route_may_be_more_patient_and_responses_are() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        let body = peer.body(40);
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n");
+        for byte in body.chunks(1) {
+            peer.send(byte);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    });
+    let limits = "stall-ms = 1000\nstall-bytes = 10000";
+    let router = Router::start(&[backend], "limits = { stall-bytes = 0 }", limits);
+    let mut client = router.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n");
+    for _ in 0..40 {
+        client.send("x");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(40), [b'x'; 40]);
+}
+
+#[test]
+fn a_slow_response_is_cut_where_the_route_says_so() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        // With Date it need not be shown to the router.
+        peer.send("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 1000000\r\n\r\n");
+        trickle(&peer, b"x").join().expect("no panic");
+    });
+    let route = "limits = { response-stall-bytes = 10000 }";
+    let router = Router::start(&[backend], route, "stall-ms = 1000");
+    let mut client = router.connect();
+    client.send(GET);
+    assert_eq!(status(&client.head()), 200);
+    assert!(client.until_reset().is_some(), "a reset, and no FIN");
+    assert!(router.logged().contains(" reason=response-slow "));
+}
+
+#[test]
+fn a_route_and_a_listener_have_times_of_their_own() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.head();
+    });
+    let listener = format!("{LISTENER}\nhead-ms = 300");
+    let tables = format!(
+        "[pool.p]\nbackends = [\"{backend}\"]\n[[route]]\npool = \"p\"\n[route.limits]\nresponse-ms = 100\n"
+    );
+    let router = Router::launch(&listener, &tables, "");
+    let mut client = router.connect();
+    client.send(GET);
+    let head = client.head();
+    assert_eq!(status(&head), 504);
+    assert!(head.contains("details=\"response-timeout\""), "{head}");
+    let mut late = router.connect();
+    late.send("GET / HT");
+    let head = late.head();
+    assert_eq!(status(&head), 408);
+    assert!(head.contains("details=\"head-late\""), "{head}");
 }

@@ -112,6 +112,10 @@ impl Router {
         self.connect().get(target, fields)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn terminate(&self) {
         // The shell's own `kill`: a minimal system has no other.
         let status = Command::new("sh")

@@ -6,11 +6,13 @@
 
 mod accept;
 mod cases;
+mod cut;
 mod framing_body;
 mod framing_head;
 mod framing_response;
 mod heads;
 mod ids;
+mod left;
 mod responses;
 mod rewriting;
 mod scene;

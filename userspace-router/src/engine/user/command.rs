@@ -34,7 +34,7 @@ const FLUSH_TIME: Duration = Duration::from_secs(30);
 /// The longest `limit-ms`, an hour.
 const DRAIN_MS_MAX: u32 = 3_600_000;
 /// The longest `idle-ms`, a day.
-pub const IDLE_MS_MAX: u32 = 86_400_000;
+const IDLE_MS_MAX: u32 = 86_400_000;
 
 /// What a `route` has that a `forward` has not.
 #[derive(Default)]
@@ -287,10 +287,18 @@ fn check_ranges(command: &Command) -> Outcome {
     if body.trailers.len() > TRAILERS_MAX as usize {
         return Err((ERANGE, "`trailers` is too long"));
     }
-    let idle = |ms: u32| (1..=IDLE_MS_MAX).contains(&ms);
-    match body.idle_ms.is_none_or(idle) {
-        true => Ok(()),
-        false => Err((ERANGE, "`idle-ms` is from 1 to 86400000")),
+    check_patience(body.idle_ms, body.idle_bytes)
+}
+
+/// `idle-ms` and `idle-bytes`, or those of a response that is passed on.
+pub fn check_patience(ms: Option<u32>, bytes: Option<u32>) -> Outcome {
+    match (ms, bytes) {
+        (Some(ms), _) if !(1..=IDLE_MS_MAX).contains(&ms) => {
+            Err((ERANGE, "`idle-ms` is from 1 to 86400000"))
+        }
+        (_, Some(0)) => Err((ERANGE, "`idle-bytes` is from 1")),
+        (None, Some(_)) => Err((EINVAL, "so many bytes, but in what time?")),
+        _ => Ok(()),
     }
 }
 

@@ -5,11 +5,12 @@
 //! none; the end of a chunked body is staged once, and only behind a whole body. It must
 //! not touch sockets.
 
-use underpass_framing::{Framing, Malformed, Next, Receiver, Trailers, TRAILERS_MAX};
+use tokio::time::Instant;
+use underpass_framing::{Framing, Malformed, Next, Pace, Receiver, Trailers, TRAILERS_MAX};
 
 use super::input::Input;
 use super::staging::Staging;
-use super::terms::Terms;
+use super::terms::{Patience, Terms};
 
 #[derive(Debug)]
 pub struct Move {
@@ -17,6 +18,10 @@ pub struct Move {
     pub target: Option<u32>,
     pub terms: Terms,
     pub staging: Staging,
+    /// When it began; the clock of `pace` counts from here.
+    pub began: Instant,
+    /// How slow it may be.
+    pub pace: Option<Pace>,
     /// Trailer lines to pass on: the first `lines_len` bytes. Without memory where none are.
     lines: Vec<u8>,
     lines_len: usize,
@@ -30,8 +35,16 @@ impl Move {
             true => 0,
             false => TRAILERS_MAX as usize,
         };
+        let Patience {
+            idle_ms,
+            idle_bytes,
+        } = terms.patience;
         Self {
             target,
+            began: Instant::now(),
+            pace: idle_bytes
+                .zip(idle_ms)
+                .map(|(bytes, ms)| Pace::new(bytes, ms, 0)),
             terms,
             staging: Staging::default(),
             lines: vec![0; room],

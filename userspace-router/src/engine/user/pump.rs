@@ -5,6 +5,8 @@
 //! is taken. Invariants: no byte is taken while the target has not taken all that came
 //! before; a part of a body is never ended as if it were whole (the target is reset).
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use underpass_framing::{Broken, Ending, Fin, Framing};
 
@@ -179,12 +181,12 @@ impl Table {
         }
     }
 
-    /// When the move from a queue is late, and what it then waited for. A tunnel is late when
-    /// both its directions are.
-    fn late(&self, id: u32) -> Option<(Instant, Ending)> {
+    /// When the move from a queue is late, and whether its target has not taken all it was
+    /// given. A tunnel is late when both its directions are.
+    fn late(&self, id: u32) -> Option<(Instant, bool)> {
         let queue = self.queues.get(&id)?;
         let moving = queue.moving.as_ref()?;
-        let idle = moving.terms.idle?;
+        let idle = Duration::from_millis(moving.terms.patience.idle_ms?.into());
         let target = moving.target.and_then(|to| self.queues.get(&to));
         let mut since = queue.moved_at;
         let mut holds = !moving.staging.is_empty();
@@ -194,19 +196,47 @@ impl Table {
                 since = since.max(target.moved_at);
             }
         }
-        let ending = match holds {
-            true => Ending::TargetStalled,
-            false => Ending::SourceStalled,
-        };
-        Some((since + idle, ending))
+        Some((since + idle, holds))
     }
 
-    /// Ends a move that stood still for too long. Says when to look again.
+    /// Whether the move from a queue is quick enough so far, and when it next has to be.
+    fn keeps_pace(&mut self, id: u32, now: Instant) -> (bool, Option<Instant>) {
+        let target = self.queues.get(&id).and_then(|queue| queue.target());
+        let sent = target.and_then(|to| self.queues.get(&to)).map(|to| to.sent);
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return (true, None);
+        };
+        // What the target did not take may be with us, and does not count.
+        let moved = sent.unwrap_or(queue.receiver.taken());
+        let Some(moving) = &mut queue.moving else {
+            return (true, None);
+        };
+        let began = moving.began;
+        let Some(pace) = &mut moving.pace else {
+            return (true, None);
+        };
+        let passed = now.saturating_duration_since(began).as_millis() as u64;
+        let enough = passed < pace.due() || pace.keeps_up(passed, moved);
+        (enough, Some(began + Duration::from_millis(pace.due())))
+    }
+
+    /// Ends a move that stood still for too long, or is too slow. Says when to look again.
     pub(super) fn keep_time(&mut self, id: u32) -> Option<Instant> {
-        let (at, ending) = self.late(id)?;
-        if Instant::now() < at {
-            return Some(at);
+        let now = Instant::now();
+        let (at, holds) = self.late(id)?;
+        let slow = now < at;
+        if slow {
+            let (enough, next) = self.keeps_pace(id, now);
+            if enough {
+                return Some(next.map_or(at, |next| at.min(next)));
+            }
         }
+        let ending = match (holds, slow) {
+            (true, false) => Ending::TargetStalled,
+            (false, false) => Ending::SourceStalled,
+            (true, true) => Ending::TargetSlow,
+            (false, true) => Ending::SourceSlow,
+        };
         self.park(id, ending);
         None
     }

@@ -5,17 +5,15 @@
 //! else is sent or answered there, or ends a body that moves into it other than complete. A
 //! head that is not passed on is untouched.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use underpass_framing::{is_field_lines, relay, Ending, Framing, Side, State, CRLF};
 use underpass_proto::gen::RELAY_MAX;
 use underpass_proto::Relay;
 
-use super::command::{Outcome, EINVAL, ERANGE, IDLE_MS_MAX};
+use super::command::{check_patience, Outcome, EINVAL, ERANGE};
 use super::moving::Move;
 use super::table::Table;
-use super::terms::Terms;
+use super::terms::{Patience, Terms};
 
 /// What a `route` allowed of the next head.
 #[derive(Debug)]
@@ -38,12 +36,7 @@ pub fn check_ranges(relay: &Relay) -> Outcome {
     if relay.lines.len() > RELAY_MAX as usize {
         return Err((ERANGE, "`relay` is too long"));
     }
-    match relay.idle_ms {
-        Some(ms) if !(1..=IDLE_MS_MAX).contains(&ms) => {
-            Err((ERANGE, "`relay-idle-ms` is from 1 to 86400000"))
-        }
-        _ => Ok(()),
-    }
+    check_patience(relay.idle_ms, relay.idle_bytes)
 }
 
 impl Table {
@@ -101,8 +94,11 @@ impl Table {
             told: false,
         });
         if answer.moving {
-            let idle = terms.idle_ms.map(|ms| Duration::from_millis(ms.into()));
-            queue.moving = Some(Move::new(Terms::plain(framing, idle), Some(to)));
+            let patience = Patience {
+                idle_ms: terms.idle_ms,
+                idle_bytes: terms.idle_bytes,
+            };
+            queue.moving = Some(Move::new(Terms::plain(framing, patience), Some(to)));
             queue.wake.notify_one();
         } else {
             self.tell_done(id, Some(to), Ending::Complete);

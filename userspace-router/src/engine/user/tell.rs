@@ -85,6 +85,8 @@ impl Table {
             Ending::Malformed => (ForwardResult::Malformed, 0),
             Ending::SourceStalled => (ForwardResult::SourceStalled, 0),
             Ending::TargetStalled => (ForwardResult::TargetStalled, 0),
+            Ending::SourceSlow => (ForwardResult::SourceSlow, 0),
+            Ending::TargetSlow => (ForwardResult::TargetSlow, 0),
         };
         let done = Done {
             id,

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a command says about a body, checked: the attributes `framing`, `to-framing`,
-//! `trailers` and `idle-ms`.
+//! `trailers`, `idle-ms` and `idle-bytes`.
 //!
 //! Invariant: terms that exist can be kept.
-
-use std::time::Duration;
 
 use underpass_framing::{may_be_trailer, Framing};
 use underpass_proto::gen::FramingKind;
@@ -19,8 +17,16 @@ pub struct Terms {
     pub leaves: Framing,
     /// Names of trailer fields to pass on, in lower case, separated by commas.
     pub trailers: Vec<u8>,
-    /// No byte moves for so long: the forward ends.
-    pub idle: Option<Duration>,
+    pub patience: Patience,
+}
+
+/// When a forward ends because it stands still, or is too slow.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// No byte moved for so many milliseconds.
+    pub idle_ms: Option<u32>,
+    /// Or fewer than so many bytes.
+    pub idle_bytes: Option<u32>,
 }
 
 impl Terms {
@@ -44,6 +50,9 @@ impl Terms {
         if !framing.becomes(leaves) {
             return Err((EINVAL, "a body that comes like this cannot leave like that"));
         }
+        if framing == Framing::Tunnel && body.idle_bytes.is_some() {
+            return Err((EINVAL, "a tunnel may be as slow as it likes"));
+        }
         let chunked = (framing, leaves) == (Framing::Chunked, Framing::Chunked);
         if !body.trailers.is_empty() {
             check_trailers(&body.trailers, chunked)?;
@@ -52,19 +61,22 @@ impl Terms {
             framing,
             leaves,
             trailers: body.trailers,
-            idle: body.idle_ms.map(|ms| Duration::from_millis(ms.into())),
+            patience: Patience {
+                idle_ms: body.idle_ms,
+                idle_bytes: body.idle_bytes,
+            },
         })
     }
 }
 
 impl Terms {
     /// Leaves as it comes.
-    pub fn plain(framing: Framing, idle: Option<Duration>) -> Self {
+    pub fn plain(framing: Framing, patience: Patience) -> Self {
         Self {
             framing,
             leaves: framing,
             trailers: Vec::new(),
-            idle,
+            patience,
         }
     }
 }

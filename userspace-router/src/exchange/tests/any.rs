@@ -34,7 +34,7 @@ const RESPONSES: [&str; 12] = [
     "nonsense\r\n\r\n",
 ];
 
-const RESULTS: [ForwardResult; 8] = [
+const RESULTS: [ForwardResult; 10] = [
     ForwardResult::Complete,
     ForwardResult::Cancelled,
     ForwardResult::Truncated,
@@ -43,6 +43,8 @@ const RESULTS: [ForwardResult; 8] = [
     ForwardResult::Malformed,
     ForwardResult::SourceStalled,
     ForwardResult::TargetStalled,
+    ForwardResult::SourceSlow,
+    ForwardResult::TargetSlow,
 ];
 
 #[derive(Clone, Copy, Debug)]

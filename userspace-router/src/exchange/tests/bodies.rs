@@ -162,6 +162,8 @@ fn an_upload_that_does_not_end_as_it_should() {
         (Malformed, 400, "bad-chunk"),
         (SourceStalled, 408, "request-stalled"),
         (TargetStalled, 504, "backend-stalled"),
+        (SourceSlow, 408, "request-slow"),
+        (TargetSlow, 504, "backend-slow"),
     ] {
         let moving = || {
             let mut scene = Scene::asking(CHUNKED, 2);
@@ -201,6 +203,8 @@ fn a_download_that_does_not_end_as_it_should() {
         (Malformed, "bad-response-chunk"),
         (SourceStalled, "response-stalled"),
         (TargetStalled, "client-stalled"),
+        (SourceSlow, "response-slow"),
+        (TargetSlow, "client-slow"),
         (TargetError, "client-gone"),
     ] {
         let mut scene = Scene::asking(GET, 1);
