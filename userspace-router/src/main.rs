@@ -2,13 +2,16 @@
 //! The program `underpass`: reads its arguments, and runs the router that they describe.
 #![forbid(unsafe_code)]
 
+mod signals;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
+use signals::Signals;
 use tokio::runtime;
-use tokio::signal::unix::{signal, SignalKind};
 use underpass::access::AccessLog;
 use underpass::config::{Config, EngineKind};
 use underpass::engine::kernel::KernelEngine;
@@ -21,16 +24,20 @@ use underpass::router::{Listening, Router};
 const HELP: &str = "\
 underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
 
-usage: underpass run FILE      run with this configuration, until SIGTERM
+usage: underpass run FILE      run with this configuration, until SIGTERM or SIGINT
        underpass check FILE    say whether it is good, and what it asks for
        underpass --help
        underpass --version
 
 FILE is TOML; userspace-router/underpass.toml shows every key with its default.
 The access log goes to standard output, everything else to standard error.
-Exit status: 0 all well, 1 it cannot run, 2 wrong usage.
+SIGTERM: nothing more is accepted, and what runs may finish within `shutdown-ms`. A second
+one ends at once.
+Exit status: 0 all well, 1 it cannot run, 2 wrong usage, 3 exchanges were cut off.
 ";
 
+/// Exit status of a router that was told to stop and did not wait for all exchanges.
+const CUT_OFF: u8 = 3;
 /// Pending connections that a listening socket holds.
 const BACKLOG: i32 = 4096;
 
@@ -55,9 +62,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn report(outcome: Result<(), String>) -> ExitCode {
+fn report(outcome: Result<ExitCode, String>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(text) => {
             eprintln!("underpass: {text}");
             ExitCode::FAILURE
@@ -65,7 +72,7 @@ fn report(outcome: Result<(), String>) -> ExitCode {
     }
 }
 
-fn check(file: &Path) -> Result<(), String> {
+fn check(file: &Path) -> Result<ExitCode, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let engine = match config.engine {
         EngineKind::Kernel => "kernel",
@@ -77,10 +84,10 @@ fn check(file: &Path) -> Result<(), String> {
         config.listeners.len(),
         config.routes.len()
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-fn run(file: &Path) -> Result<(), String> {
+fn run(file: &Path) -> Result<ExitCode, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let mut builder = match config.engine {
         EngineKind::Kernel => runtime::Builder::new_current_thread(),
@@ -104,11 +111,9 @@ fn run(file: &Path) -> Result<(), String> {
     })
 }
 
-async fn serve(engine: impl Engine, config: Config) -> Result<(), String> {
+async fn serve(engine: impl Engine, config: Config) -> Result<ExitCode, String> {
     // Before anybody can connect, so that no signal is lost.
-    let handler = |kind| signal(kind).map_err(|error| format!("no signal handler: {error}"));
-    let mut terminate = handler(SignalKind::terminate())?;
-    let mut interrupt = handler(SignalKind::interrupt())?;
+    let signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
     let sockets = config
         .listeners
         .iter()
@@ -134,16 +139,17 @@ async fn serve(engine: impl Engine, config: Config) -> Result<(), String> {
     for address in addresses.into_iter().flatten() {
         eprintln!("underpass: listening on {address}");
     }
-    let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        eprintln!("underpass: stopping: nothing more is accepted");
+    let cut_off = tokio::select! {
+        biased;
+        outcome = router.run(signals.stop()) => outcome.map_err(failed)?,
+        () = signals.stop_at_once() => router.cut_off(Instant::now()),
     };
-    router.run(stop).await.map_err(failed)?;
-    eprintln!("underpass: stopped");
-    Ok(())
+    drop(router);
+    eprintln!("underpass: stopped: {cut_off} exchanges were cut off");
+    Ok(match cut_off {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(CUT_OFF),
+    })
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, String> {

@@ -279,6 +279,13 @@ impl Exchange {
         self.close = true;
     }
 
+    /// The router ends now.
+    pub fn cut_off(&mut self, now: Instant) {
+        if !self.over {
+            self.break_off("stopped", now);
+        }
+    }
+
     /// The client sends nothing more.
     pub fn front_closed(&mut self, closed: &Closed, now: Instant) {
         self.front_fin = true;
