@@ -35,6 +35,8 @@ pub struct Body {
     pub trailers: Vec<u8>,
     /// Milliseconds without a byte, after which the forward ends; without it, it waits.
     pub idle_ms: Option<u32>,
+    /// What to remember of the exchange, with its front queue; as before where absent.
+    pub note: Option<u64>,
 }
 
 impl From<Framing> for Body {
@@ -44,6 +46,7 @@ impl From<Framing> for Body {
             leaves: None,
             trailers: Vec::new(),
             idle_ms: None,
+            note: None,
         }
     }
 }
@@ -60,6 +63,9 @@ impl Body {
         if let Some(ms) = self.idle_ms {
             put.u32(queue::IDLE_MS, ms);
         }
+        if let Some(note) = self.note {
+            put.uint(queue::NOTE, note);
+        }
     }
 
     pub(crate) fn need(table: &Table<'_>) -> Result<Self, DecodeError> {
@@ -68,6 +74,7 @@ impl Body {
             leaves: table.number(queue::TO_FRAMING)?,
             trailers: table.bytes(queue::TRAILERS).unwrap_or_default().to_vec(),
             idle_ms: table.u32(queue::IDLE_MS)?,
+            note: table.uint(queue::NOTE)?,
         })
     }
 }

@@ -292,8 +292,12 @@ pub mod queue {
     pub const STATUS: u16 = 36;
     /// The front queue to which the next head may be passed on.
     pub const RELAY_TO: u16 = 37;
+    /// What the router wants to remember of the exchange on a front queue. It stays until
+    /// another one is given. The kernel does not look at it, but sets its highest bit when
+    /// a response was passed on there without being shown.
+    pub const NOTE: u16 = 38;
     /// The largest number of this set.
-    pub const MAX: u16 = 37;
+    pub const MAX: u16 = 38;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -334,6 +338,7 @@ pub mod queue {
         "relay-idle-ms",
         "status",
         "relay-to",
+        "note",
     ];
 }
 

@@ -34,14 +34,16 @@ fn framing() -> impl Strategy<Value = Framing> {
 
 fn body() -> impl Strategy<Value = Body> {
     let leaves = of(number::<FramingKind>(4));
-    (framing(), leaves, data(), of(any::<u32>())).prop_map(
-        |(framing, leaves, trailers, idle_ms)| Body {
+    let numbers = (of(any::<u32>()), of(any::<u64>()));
+    (framing(), leaves, data(), numbers).prop_map(|(framing, leaves, trailers, (idle_ms, note))| {
+        Body {
             framing,
             leaves,
             trailers,
             idle_ms,
-        },
-    )
+            note,
+        }
+    })
 }
 
 fn number<T>(max: u32) -> impl Strategy<Value = T>
@@ -93,11 +95,14 @@ fn command() -> impl Strategy<Value = Command> {
         any::<u32>().prop_map(|id| Command::QueueAbort { id }),
         any::<u32>().prop_map(|id| Command::QueueGet { id }),
         Just(Command::QueueDump),
-        (any::<u32>(), data(), any::<bool>()).prop_map(|(id, data, if_quiet)| Command::Send {
-            id,
-            data,
-            if_quiet
-        }),
+        (any::<u32>(), data(), any::<bool>(), of(any::<u64>())).prop_map(
+            |(id, data, if_quiet, note)| Command::Send {
+                id,
+                data,
+                if_quiet,
+                note,
+            }
+        ),
         (any::<u32>(), any::<u32>(), of(any::<u32>()), body()).prop_map(
             |(id, generation, to, body)| Command::Forward {
                 id,
@@ -261,6 +266,7 @@ fn reply() -> impl Strategy<Value = Reply> {
                     idle_ms: (n[7] > 9).then_some(n[7]),
                     status,
                     relay_to,
+                    note: wide[1].rotate_left(7),
                 })
             },
         );

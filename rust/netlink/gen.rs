@@ -109,7 +109,8 @@ pub mod queue {
     pub const RELAY_IDLE_MS: u16 = 35;
     pub const STATUS: u16 = 36;
     pub const RELAY_TO: u16 = 37;
-    pub const MAX: u16 = 37;
+    pub const NOTE: u16 = 38;
+    pub const MAX: u16 = 38;
 }
 
 pub mod stats {
@@ -313,7 +314,7 @@ pub const QUEUE_GET_POLICY: [Attr; 1] = [Attr {
         max: 4294967295,
     },
 }];
-pub const SEND_POLICY: [Attr; 3] = [
+pub const SEND_POLICY: [Attr; 4] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -329,8 +330,12 @@ pub const SEND_POLICY: [Attr; 3] = [
         id: queue::IF_QUIET,
         kind: Kind::Flag,
     },
+    Attr {
+        id: queue::NOTE,
+        kind: Kind::Uint,
+    },
 ];
-pub const FORWARD_POLICY: [Attr; 8] = [
+pub const FORWARD_POLICY: [Attr; 9] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -375,8 +380,12 @@ pub const FORWARD_POLICY: [Attr; 8] = [
             max: 86400000,
         },
     },
+    Attr {
+        id: queue::NOTE,
+        kind: Kind::Uint,
+    },
 ];
-pub const ROUTE_POLICY: [Attr; 13] = [
+pub const ROUTE_POLICY: [Attr; 14] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -443,6 +452,10 @@ pub const ROUTE_POLICY: [Attr; 13] = [
             min: 1,
             max: 86400000,
         },
+    },
+    Attr {
+        id: queue::NOTE,
+        kind: Kind::Uint,
     },
 ];
 pub const CANCEL_POLICY: [Attr; 2] = [

@@ -13,10 +13,10 @@ use std::time::Instant;
 use signals::Signals;
 use tokio::runtime;
 use underpass::access::AccessLog;
-use underpass::config::{Config, EngineKind};
+use underpass::config::{Config, EngineKind, Listener};
 use underpass::engine::kernel::KernelEngine;
 use underpass::engine::user::UserEngine;
-use underpass::engine::Engine;
+use underpass::engine::{Engine, Left};
 use underpass::health::check::Checks;
 use underpass::route::Table;
 use underpass::router::{Listening, Router};
@@ -24,7 +24,8 @@ use underpass::router::{Listening, Router};
 const HELP: &str = "\
 underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
 
-usage: underpass run FILE      run with this configuration, until SIGTERM or SIGINT
+usage: underpass run [--takeover] FILE
+                               run with this configuration, until SIGTERM or SIGINT
        underpass check FILE    say whether it is good, and what it asks for
        underpass --help
        underpass --version
@@ -32,7 +33,9 @@ usage: underpass run FILE      run with this configuration, until SIGTERM or SIG
 FILE is TOML; userspace-router/underpass.toml shows every key with its default.
 The access log goes to standard output, everything else to standard error.
 SIGTERM: nothing more is accepted, and what runs may finish within `shutdown-ms`. A second
-one ends at once.
+one ends at once. SIGUSR2 (engine `kernel`): ends at once, and leaves everything to the next one.
+That goes on with what a router left who is gone and listened at one of the same addresses; with
+--takeover also if its process is there.
 Exit status: 0 all well, 1 it cannot run, 2 wrong usage, 3 exchanges were cut off.
 ";
 
@@ -45,7 +48,8 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|word| word.to_str()).collect();
     match words.as_slice() {
-        [Some("run"), _] => report(run(&PathBuf::from(&arguments[1]))),
+        [Some("run"), Some("--takeover"), _] => report(run(&PathBuf::from(&arguments[2]), true)),
+        [Some("run"), _] => report(run(&PathBuf::from(&arguments[1]), false)),
         [Some("check"), _] => report(check(&PathBuf::from(&arguments[1]))),
         [Some("--help" | "-h")] => {
             print!("{HELP}");
@@ -87,7 +91,7 @@ fn check(file: &Path) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(file: &Path) -> Result<ExitCode, String> {
+fn run(file: &Path, takeover: bool) -> Result<ExitCode, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let mut builder = match config.engine {
         EngineKind::Kernel => runtime::Builder::new_current_thread(),
@@ -100,33 +104,31 @@ fn run(file: &Path) -> Result<ExitCode, String> {
     runtime.block_on(async {
         match config.engine {
             EngineKind::Kernel => {
-                let engine = KernelEngine::attach().await;
-                serve(engine.map_err(|error| error.to_string())?, config).await
+                let addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
+                let started = KernelEngine::start(&addresses, takeover).await;
+                let (engine, left) = started.map_err(|error| error.to_string())?;
+                let signals = Signals::new(true).map_err(no_signals)?;
+                serve(engine, left, config, signals).await
             }
             EngineKind::User => {
                 eprintln!("underpass: engine user: bodies pass through user space");
-                serve(UserEngine::default(), config).await
+                let signals = Signals::new(false).map_err(no_signals)?;
+                serve(UserEngine::default(), None, config, signals).await
             }
         }
     })
 }
 
-async fn serve(engine: impl Engine, config: Config) -> Result<ExitCode, String> {
-    // Before anybody can connect, so that no signal is lost.
-    let signals = Signals::new().map_err(|error| format!("no signal handler: {error}"))?;
-    let sockets = config
-        .listeners
-        .iter()
-        .map(|listener| {
-            Ok(Listening {
-                socket: bind(listener.address)?,
-                proxy_protocol: listener.proxy_protocol,
-                connections: listener.connections,
-            })
-        })
-        .collect::<Result<Vec<_>, String>>()?;
-    let address = |listening: &Listening| listening.socket.local_addr();
-    let addresses: Vec<_> = sockets.iter().map(address).collect();
+fn no_signals(error: std::io::Error) -> String {
+    format!("no signal handler: {error}")
+}
+
+async fn serve(
+    engine: impl Engine,
+    left: Option<Left>,
+    config: Config,
+    signals: Signals,
+) -> Result<ExitCode, String> {
     let policy = Arc::new(Table::new(config.routes, &config.pools));
     let _checks = Checks::of(&policy);
     let log = match config.access_log {
@@ -135,6 +137,21 @@ async fn serve(engine: impl Engine, config: Config) -> Result<ExitCode, String> 
     };
     let mut router = Router::new(engine, policy, config.limits, log);
     let failed = |error: underpass::engine::EngineError| error.to_string();
+    let mut missing = config.listeners.clone();
+    if let Some(left) = left {
+        let resumed;
+        (missing, resumed) = router.resume(&left, &config.listeners, Instant::now());
+        eprintln!("underpass: {resumed}");
+        for listener in config.listeners.iter().filter(|l| !missing.contains(l)) {
+            eprintln!("underpass: listening on {}", listener.address);
+        }
+    }
+    let sockets = missing
+        .iter()
+        .map(open)
+        .collect::<Result<Vec<_>, String>>()?;
+    let address = |listening: &Listening| listening.socket.local_addr();
+    let addresses: Vec<_> = sockets.iter().map(address).collect();
     router.listen(sockets).await.map_err(failed)?;
     for address in addresses.into_iter().flatten() {
         eprintln!("underpass: listening on {address}");
@@ -143,12 +160,25 @@ async fn serve(engine: impl Engine, config: Config) -> Result<ExitCode, String> 
         biased;
         outcome = router.run(signals.stop()) => outcome.map_err(failed)?,
         () = signals.stop_at_once() => router.cut_off(Instant::now()),
+        () = signals.hand_over() => {
+            drop(router);
+            eprintln!("underpass: everything is left to the next router");
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     drop(router);
     eprintln!("underpass: stopped: {cut_off} exchanges were cut off");
     Ok(match cut_off {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(CUT_OFF),
+    })
+}
+
+fn open(listener: &Listener) -> Result<Listening, String> {
+    Ok(Listening {
+        socket: bind(listener.address)?,
+        proxy_protocol: listener.proxy_protocol,
+        connections: listener.connections,
     })
 }
 

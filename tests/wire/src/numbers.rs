@@ -97,6 +97,7 @@ pub mod queue {
     pub const RELAY_IDLE_MS: u16 = 35;
     pub const STATUS: u16 = 36;
     pub const RELAY_TO: u16 = 37;
+    pub const NOTE: u16 = 38;
 }
 
 pub mod stats {

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use underpass_proto::{Command, Event, Side};
+use underpass_proto::{Command, Event, ListenerInfo, QueueInfo, Side};
 
 /// Names a command to whoever gave it; the engine does not look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +86,15 @@ pub struct Listen {
     pub connections: u32,
 }
 
+/// What a former router left, and is this one's now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Its listeners.
+    pub listeners: Vec<ListenerInfo>,
+    /// Its connections.
+    pub queues: Vec<QueueInfo>,
+}
+
 /// A connection to be taken over.
 #[derive(Debug)]
 pub enum Socket {
@@ -106,6 +115,9 @@ pub trait Engine: Send {
     /// Gives a command. Only a refusal is answered, and a `cancel`: by `done` with the
     /// result `cancelled`.
     fn submit(&mut self, command: Command, token: Token);
+
+    /// Commands that are held are done when this returns.
+    fn do_now(&mut self) {}
 
     /// The router stops: nothing more is accepted, and nothing is kept for a successor.
     fn shutdown(&mut self);

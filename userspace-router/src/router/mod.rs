@@ -3,7 +3,8 @@
 //!
 //! One task owns everything; only connecting happens elsewhere. It reads the clocks once
 //! per wake-up and hands the time on. `fronts.rs` is its side towards clients, `backs.rs`
-//! towards back-ends, `feedback.rs` towards the policy; `stop.rs` is its end.
+//! towards back-ends, `feedback.rs` towards the policy; `takeover.rs` is how it begins where
+//! another one ended, `stop.rs` its end.
 //!
 //! Invariants: a front is known from its first head until its queue is ended; every
 //! connection to a back-end, and every attempt to make one, is counted in `pool` until it is gone.
@@ -14,6 +15,9 @@ mod fronts;
 #[cfg(test)]
 mod late_tests;
 mod stop;
+mod takeover;
+#[cfg(test)]
+mod takeover_tests;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -36,6 +40,8 @@ use crate::route::Policy;
 use backs::Connected;
 use fronts::Front;
 use token::{token_serial, Kind};
+
+pub use takeover::Resumed;
 
 /// Empty lists that are kept: a wake-up brings hardly more new exchanges than that.
 const SPARE_MAX: usize = 256;

@@ -7,6 +7,7 @@
 
 mod pending;
 mod socket;
+mod takeover;
 
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
@@ -16,10 +17,12 @@ use underpass_proto::{
     Problem, QueueInfo, Refusal, Reply, Side,
 };
 
-use super::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
+use super::{Engine, EngineError, Incoming, Left, Listen, Refused, Socket, Token};
 use pending::{Entry, Found, Pending, Wants};
 use socket::{Channel, Read};
 
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
 const EINVAL: i32 = 22;
 const EPROTONOSUPPORT: i32 = 93;
 const ENOBUFS: i32 = 105;
@@ -43,6 +46,10 @@ pub struct KernelEngine {
     /// Something was lost since the dump began.
     lost: bool,
     overflows: u64,
+    /// The router that this process is, or 0.
+    id: u32,
+    /// It is so no more.
+    ousted: bool,
 }
 
 impl KernelEngine {
@@ -51,7 +58,14 @@ impl KernelEngine {
     /// # Errors
     /// If the module is not loaded, or does not take this process for a router.
     pub async fn attach() -> Result<Self, EngineError> {
-        let mut engine = Self {
+        let mut engine = Self::open().await?;
+        engine.attached().await?;
+        Ok(engine)
+    }
+
+    /// One that is no router yet.
+    async fn open() -> Result<Self, EngineError> {
+        Ok(Self {
             channel: Channel::open().await?,
             sequence: 1,
             batch: Vec::new(),
@@ -60,20 +74,26 @@ impl KernelEngine {
             dump: None,
             lost: false,
             overflows: 0,
-        };
+            id: 0,
+            ousted: false,
+        })
+    }
+
+    async fn attached(&mut self) -> Result<(), EngineError> {
         let attach = Command::RouterAttach {
             credit: None,
             grace: None,
         };
-        engine.submit(attach, NOBODY);
+        self.submit(attach, NOBODY);
         let mut inbox = Vec::new();
         while inbox.is_empty() {
-            engine.wait(&mut inbox).await?;
+            self.wait(&mut inbox).await?;
         }
         match inbox.pop() {
             Some(Incoming::Added { id, .. }) => {
                 eprintln!("underpass: engine kernel: router {id} of the module");
-                Ok(engine)
+                self.id = id;
+                Ok(())
             }
             Some(Incoming::Refused { refusal, .. }) => Err(EngineError(format!(
                 "{refusal}: run it as root, or with CAP_NET_ADMIN"
@@ -174,10 +194,25 @@ impl KernelEngine {
             (Content::Reply(reply), None) => self.replied(sequence, reply),
             (Content::Refused(refusal), None) => {
                 if let Some(entry) = self.pending.take(sequence) {
+                    self.doubt(&entry, refusal.errno);
                     self.refuse(entry.token, entry.name, refusal.errno, refusal.text);
                 }
             }
             (Content::Ack | Content::DumpEnd | Content::Reply(_), _) => {}
+        }
+    }
+
+    /// What a refusal says about whose router it is. Nothing ends a queue but its router, as a rule:
+    /// where one is gone, another process may have ended it.
+    fn doubt(&mut self, entry: &Entry, errno: i32) {
+        match (&entry.wants, errno) {
+            _ if self.id == 0 => {}
+            (Wants::Owner, _) | (_, EPERM) => self.ousted = true,
+            (_, ENOENT) => {
+                let ask = Command::RouterGet { id: self.id };
+                self.give(&ask, NOBODY, Wants::Owner);
+            }
+            _ => {}
         }
     }
 
@@ -186,6 +221,9 @@ impl KernelEngine {
             return;
         };
         match reply {
+            Reply::Router(router) if matches!(entry.wants, Wants::Owner) => {
+                self.ousted |= router.port != self.channel.port;
+            }
             Reply::Queue(queue) => self.done(&entry, &queue),
             Reply::Listener(listener) => self.ready.push(Incoming::Added {
                 token: entry.token,
@@ -299,6 +337,10 @@ impl Engine for KernelEngine {
         self.give(&command, token, wants);
     }
 
+    fn do_now(&mut self) {
+        self.flush();
+    }
+
     fn shutdown(&mut self) {
         self.submit(Command::RouterDetach { grace: Some(0) }, NOBODY);
         self.flush();
@@ -308,6 +350,11 @@ impl Engine for KernelEngine {
         loop {
             self.flush();
             self.read_all()?;
+            if self.ousted {
+                return Err(EngineError(
+                    "another process took this router over".to_owned(),
+                ));
+            }
             if !self.ready.is_empty() {
                 match out.is_empty() {
                     true => std::mem::swap(out, &mut self.ready),

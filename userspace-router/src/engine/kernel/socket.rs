@@ -34,6 +34,8 @@ pub enum Read {
 pub struct Channel {
     fd: AsyncFd<Socket>,
     pub family: u16,
+    /// Its netlink port.
+    pub port: u32,
     pub datagram: Vec<u8>,
 }
 
@@ -42,7 +44,7 @@ impl Channel {
     pub async fn open() -> Result<Self, EngineError> {
         let failed = |error: io::Error| EngineError(format!("netlink socket: {error}"));
         let mut socket = Socket::new(NETLINK_GENERIC).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
+        let port = socket.bind_auto().map_err(failed)?.port_number();
         socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
         socket.set_non_blocking(true).map_err(failed)?;
         socket.set_ext_ack(true).map_err(failed)?;
@@ -51,6 +53,7 @@ impl Channel {
         let mut channel = Self {
             fd: watch(socket).map_err(failed)?,
             family: 0,
+            port,
             datagram: Vec::with_capacity(DATAGRAM_MAX),
         };
         channel.send(&family::request(1)).map_err(failed)?;
