@@ -286,7 +286,7 @@ def rules_changed():
 
 def two_routers():
     """Two routers claim one listener: the second is refused, or takes over explicitly"""
-    config = CONFIG + "idle-ms = 1\n"
+    config = CONFIG + "response-ms = 5000\n"
     router = first = start(config)
     with everything_ends(lambda: router):
         connection = connect()
@@ -294,10 +294,14 @@ def two_routers():
         second = subprocess.run([ROUTER, "run", "/tmp/underpass.toml"], capture_output=True, text=True, timeout=DEADLINE, check=False)
         assert second.returncode == 1 and "--takeover" in second.stderr, second
         get(connection)
+        client = raw("GET /scripted/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        server, _ = accept_scripted()
         first.process.send_signal(signal.SIGSTOP)
         router = Router(config, ["127.0.0.1:8080"], options=["--takeover"])
+        server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert read_head(client).startswith("HTTP/1.1 200 ")
         get(connection)
-        # It closes its idle connection, and hears that it is none of its business.
+        # Where it still waits for that response it gives up, and hears that it is none of its business.
         first.process.send_signal(signal.SIGCONT)
         assert first.process.wait(DEADLINE) == 1
         first.line("why it ends", first.err, lambda line: "another process took this router over" in line)
