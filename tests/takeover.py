@@ -2,7 +2,8 @@
 """takeover.py [CYCLES]: the router dies, or is replaced, and nothing is lost that need not be.
 
 Bodies in flight finish while no router runs; the next one takes over, and delivers responses of
-requests that it never saw. At the end the module must have nothing left of any of it.
+requests that it never saw. After each test the module must have nothing left of any of it: no router,
+listener or queue in its dumps, and no socket, for each holds a reference of the module.
 CYCLES is how often the router is killed or replaced under load.
 """
 
@@ -11,6 +12,7 @@ import http.client
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,11 +21,12 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import blocks, digest  # noqa: E402
-from harness import DEADLINE, DEBUG, ROUTER, Backend, Router, tap, wait_for  # noqa: E402
+from harness import DEADLINE, DEBUG, ROUTER, Backend, Program, Router, tap, wait_for  # noqa: E402
 from ynlrouter import Client, read_exactly  # noqa: E402
 
 CYCLES = int(sys.argv[1]) if len(sys.argv) > 1 else 6 if DEBUG else 20
 FRONT, BACK, SCRIPTED = ("127.0.0.1", 8080), ("127.0.0.1", 9001), ("127.0.0.1", 9002)
+NEXT = "/tmp/underpass-next"
 LENGTH = (2 if DEBUG else 32) << 20
 SMALL = 200_000
 
@@ -52,8 +55,16 @@ scripted.settimeout(DEADLINE)
 module = Client(os.environ["SPEC"], schema=False)
 
 
-def start(config=CONFIG, listeners=("127.0.0.1:8080",)):
-    return Router(config, listeners)
+def start(config=CONFIG, listeners=("127.0.0.1:8080",), **how):
+    return Router(config, listeners, **how)
+
+
+def replace(former, **how):
+    """Another router takes over from one that lives. That one is told, and ends well by itself."""
+    router = start(options=["--takeover"], **how)
+    assert former.process.wait(DEADLINE) == 0, former.err
+    former.line("why it ends", former.err, lambda line: "took this router over" in line)
+    return router
 
 
 def kill(router):
@@ -63,8 +74,10 @@ def kill(router):
 
 
 def nothing_left():
-    """True if the module has neither routers nor listeners nor queues."""
-    return not any(module.dump(f"{kind}-get", {}) for kind in ("router", "listener", "queue"))
+    """True if the module has neither routers nor listeners nor queues, nor sockets of theirs."""
+    with open("/sys/module/underpass/refcnt", encoding="ascii") as file:
+        held = int(file.read())
+    return not held and not any(module.dump(f"{kind}-get", {}) for kind in ("router", "listener", "queue"))
 
 
 @contextlib.contextmanager
@@ -97,6 +110,13 @@ def check_content(response, length=SMALL):
     body = response.read()
     got = (response.status, len(body), digest("crc32", [body]))
     assert got == (200, length, digest("crc32", blocks(length))), got
+
+
+def cut(length, count):
+    """The body of so many bytes, in so many pieces of the same length."""
+    whole = b"".join(blocks(length))
+    size = -(-length // count)
+    return [whole[at : at + size] for at in range(0, length, size)]
 
 
 def begin_put(connection, target, length):
@@ -286,26 +306,89 @@ def rules_changed():
 
 def two_routers():
     """Two routers claim one listener: the second is refused, or takes over explicitly"""
-    config = CONFIG + "response-ms = 5000\n"
-    router = first = start(config)
+    router = first = start()
     with everything_ends(lambda: router):
         connection = connect()
         get(connection)
         second = subprocess.run([ROUTER, "run", "/tmp/underpass.toml"], capture_output=True, text=True, timeout=DEADLINE, check=False)
         assert second.returncode == 1 and "--takeover" in second.stderr, second
         get(connection)
+        # Who cannot have all that it wants takes nothing.
+        with open("/tmp/greedy.toml", "w", encoding="utf-8") as file:
+            file.write(CONFIG.replace("[pool.stored]", '[[listener]]\naddress = "127.0.0.1:9002"\n[pool.stored]'))
+        greedy = subprocess.run([ROUTER, "run", "--takeover", "/tmp/greedy.toml"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        assert greedy.returncode == 1 and "127.0.0.1:9002" in greedy.stderr, greedy
+        get(connection)
         client = raw("GET /scripted/ HTTP/1.1\r\nHost: a\r\n\r\n")
         server, _ = accept_scripted()
         first.process.send_signal(signal.SIGSTOP)
-        router = Router(config, ["127.0.0.1:8080"], options=["--takeover"])
+        router = start(options=["--takeover"])
         server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         assert read_head(client).startswith("HTTP/1.1 200 ")
         get(connection)
-        # Where it still waits for that response it gives up, and hears that it is none of its business.
+        # It did not hear of it when it happened, and does now.
         first.process.send_signal(signal.SIGCONT)
-        assert first.process.wait(DEADLINE) == 1
-        first.line("why it ends", first.err, lambda line: "another process took this router over" in line)
+        assert first.process.wait(DEADLINE) == 0, first.err
+        first.line("why it ends", first.err, lambda line: "took this router over" in line)
         get(connection)
+
+
+def crash_loop():
+    """Router back after a crash loop: it was killed (SIGKILL) at each of its first words"""
+    router = start()
+    with everything_ends(lambda: router):
+        putting, gets = connect(), [connect() for _ in range(6)]
+        pieces = cut(LENGTH, 2 * len(gets) + 1)
+        asked = raw("GET /scripted/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        server, _ = accept_scripted()
+        begin_put(putting, "/loop", LENGTH)
+        putting.send(pieces[0])
+        moved("front", len(pieces[0]) - 1)
+        kill(router)
+        for number, (getting, piece) in enumerate(zip(gets * 2, pieces[1:], strict=True)):
+            if number < len(gets):
+                getting.request("GET", f"/content/{SMALL}")
+            router = Program([ROUTER, "run", "/tmp/underpass.toml"])
+            # It took over, it went on with what it found, it listens; or nothing yet.
+            words = number % 4
+            wait_for(f"{words} words of a router", lambda: len(router.err) >= words)
+            kill(router)
+            putting.send(piece)
+        router = start()
+        for getting in gets:
+            check_content(getting.getresponse())
+            get(getting)
+        check_put(putting.getresponse(), LENGTH)
+        server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert read_head(asked).startswith("HTTP/1.1 200 ")
+
+
+def upgrade():
+    """Upgrade to another binary in mid-body: no connection is dropped, the old router ends with 0"""
+    shutil.copy(ROUTER, NEXT)
+    router = start()
+    with everything_ends(lambda: router):
+        idle, putting, getting = connect(), connect(), connect()
+        get(idle)
+        asked = raw("GET /scripted/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        server, _ = accept_scripted()
+        pieces = list(blocks(LENGTH))
+        begin_put(putting, "/upgrade", LENGTH)
+        putting.send(pieces[0])
+        getting.request("GET", f"/content/{LENGTH}")
+        response = getting.getresponse()
+        beginning = response.read(LENGTH // 8)
+        moved("front", SMALL)
+        router = replace(router, program=NEXT)
+        assert os.readlink(f"/proc/{router.process.pid}/exe") == NEXT
+        assert digest("crc32", [beginning, response.read()]) == digest("crc32", blocks(LENGTH))
+        for piece in pieces[1:]:
+            putting.send(piece)
+        check_put(putting.getresponse(), LENGTH)
+        server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert read_head(asked).startswith("HTTP/1.1 200 ")
+        for client in (idle, putting, getting):
+            get(client)
 
 
 class Load:
@@ -349,20 +432,24 @@ class Load:
 
 
 def cycles():
-    """Router killed, or replaced by SIGUSR2, again and again under load: no request is lost"""
+    """Router killed (SIGKILL), stopped by SIGUSR2, or replaced, again and again under load: no request is lost"""
     router = start()
     with everything_ends(lambda: router):
         load = Load(6)
         for number in range(CYCLES):
             load.progress()
-            if number % 2:
-                kill(router)
-            else:
-                router.process.send_signal(signal.SIGUSR2)
-                assert router.process.wait(DEADLINE) == 0
-            router = start()
+            match number % 3:
+                case 0:
+                    kill(router)
+                    router = start()
+                case 1:
+                    router.process.send_signal(signal.SIGUSR2)
+                    assert router.process.wait(DEADLINE) == 0
+                    router = start()
+                case 2:
+                    router = replace(router)
         load.progress()
         print(f"# {load.end()} requests answered over {CYCLES} routers")
 
 
-tap([upload, download, waiting, stopped, unshown, back_end_gone, rules_changed, two_routers, cycles])
+tap([upload, download, waiting, stopped, unshown, back_end_gone, rules_changed, two_routers, crash_loop, upgrade, cycles])

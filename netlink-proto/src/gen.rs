@@ -90,6 +90,9 @@ pub mod cmd {
     /// A response of queue `id` began to be passed on to queue `to` without being shown;
     /// `done` follows. It does not come where `done` can come at once.
     pub const RELAYED: u8 = 21;
+    /// Router `id` belongs to socket `port` now, by `router-takeover`. The socket that had it
+    /// before is told.
+    pub const OUSTED: u8 = 22;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -114,6 +117,7 @@ pub mod cmd {
         "done",
         "closed",
         "relayed",
+        "ousted",
     ];
 }
 

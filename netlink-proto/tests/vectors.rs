@@ -265,6 +265,22 @@ fn done_and_closed_in_one_datagram() {
 
 #[rustfmt::skip]
 #[test]
+fn a_router_that_belongs_to_another_socket() {
+    let datagram = [
+        36, 0, 0, 0,  0x1d, 0,  0, 0,  0, 0, 0, 0,  0, 0, 0, 0,
+        22, 1, 0, 0,
+        8, 0, 1, 0,  3, 0, 0, 0,             // id
+        8, 0, 2, 0,  0x39, 0x30, 0, 0,       // port
+    ];
+    assert_eq!(only(&datagram), Ok(Content::Ousted { id: 3, port: 12_345 }));
+    let mut short = datagram[..28].to_vec();
+    short[0] = 28;
+    let error = only(&short).unwrap_err();
+    assert_eq!(error, DecodeError { message: "ousted", attribute: "port", problem: Problem::Missing });
+}
+
+#[rustfmt::skip]
+#[test]
 fn a_queue_without_forward_is_a_reply_to_cancel_too() {
     let datagram = [
         100, 0, 0, 0,  0x1d, 0,  0, 0,  9, 0, 0, 0,  0, 0, 0, 0,

@@ -40,6 +40,7 @@ pub mod cmd {
     pub const DONE: u8 = 19;
     pub const CLOSED: u8 = 20;
     pub const RELAYED: u8 = 21;
+    pub const OUSTED: u8 = 22;
 }
 
 pub mod router {

@@ -16,7 +16,7 @@ use underpass::access::AccessLog;
 use underpass::config::{Config, EngineKind, Listener};
 use underpass::engine::kernel::KernelEngine;
 use underpass::engine::user::UserEngine;
-use underpass::engine::{Engine, Left};
+use underpass::engine::{Engine, EngineError, Left};
 use underpass::health::check::Checks;
 use underpass::route::Table;
 use underpass::router::{Listening, Router};
@@ -35,7 +35,7 @@ The access log goes to standard output, everything else to standard error.
 SIGTERM: nothing more is accepted, and what runs may finish within `shutdown-ms`. A second
 one ends at once. SIGUSR2 (engine `kernel`): ends at once, and leaves everything to the next one.
 That goes on with what a router left who is gone and listened at one of the same addresses; with
---takeover also if its process is there.
+--takeover also if its process is there, which then ends by itself: so an upgrade drops nothing.
 Exit status: 0 all well, 1 it cannot run, 2 wrong usage, 3 exchanges were cut off.
 ";
 
@@ -104,16 +104,25 @@ fn run(file: &Path, takeover: bool) -> Result<ExitCode, String> {
     runtime.block_on(async {
         match config.engine {
             EngineKind::Kernel => {
-                let addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
-                let started = KernelEngine::start(&addresses, takeover).await;
-                let (engine, left) = started.map_err(|error| error.to_string())?;
                 let signals = Signals::new(true).map_err(no_signals)?;
-                serve(engine, left, config, signals).await
+                let failed = |error: EngineError| error.to_string();
+                let addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
+                let looked = KernelEngine::look(&addresses, takeover).await;
+                let (mut engine, former) = looked.map_err(failed)?;
+                let held = former.as_ref().map_or(&[][..], |f| &f.addresses);
+                // Whoever is to be replaced goes on where an address cannot be had.
+                let opened = open(&config.listeners, held)?;
+                let left = engine.begin(former).await.map_err(failed)?;
+                serve(engine, left, opened, config, signals).await
+            }
+            EngineKind::User if takeover => {
+                Err("--takeover: with the engine `user` nothing outlives its process".to_owned())
             }
             EngineKind::User => {
                 eprintln!("underpass: engine user: bodies pass through user space");
                 let signals = Signals::new(false).map_err(no_signals)?;
-                serve(UserEngine::default(), None, config, signals).await
+                let opened = open(&config.listeners, &[])?;
+                serve(UserEngine::default(), None, opened, config, signals).await
             }
         }
     })
@@ -126,6 +135,7 @@ fn no_signals(error: std::io::Error) -> String {
 async fn serve(
     engine: impl Engine,
     left: Option<Left>,
+    opened: Vec<(Listener, Listening)>,
     config: Config,
     signals: Signals,
 ) -> Result<ExitCode, String> {
@@ -136,7 +146,6 @@ async fn serve(
         false => AccessLog::off(),
     };
     let mut router = Router::new(engine, policy, config.limits, log);
-    let failed = |error: underpass::engine::EngineError| error.to_string();
     let mut missing = config.listeners.clone();
     if let Some(left) = left {
         let resumed;
@@ -146,19 +155,31 @@ async fn serve(
             eprintln!("underpass: listening on {}", listener.address);
         }
     }
-    let sockets = missing
+    // Those of which the terms changed could not be opened before the former listeners ended.
+    let reopened: Vec<_> = opened
         .iter()
-        .map(open)
-        .collect::<Result<Vec<_>, String>>()?;
+        .map(|(listener, _)| listener.address)
+        .collect();
+    let late = open(&missing, &reopened)?;
+    let all = opened.into_iter().chain(late);
+    let sockets: Vec<_> = all.map(|(_, listening)| listening).collect();
     let address = |listening: &Listening| listening.socket.local_addr();
     let addresses: Vec<_> = sockets.iter().map(address).collect();
-    router.listen(sockets).await.map_err(failed)?;
+    if let Err(error) = router.listen(sockets).await {
+        return ended(error);
+    }
     for address in addresses.into_iter().flatten() {
         eprintln!("underpass: listening on {address}");
     }
     let cut_off = tokio::select! {
         biased;
-        outcome = router.run(signals.stop()) => outcome.map_err(failed)?,
+        outcome = router.run(signals.stop()) => match outcome {
+            Ok(cut_off) => cut_off,
+            Err(error) => {
+                drop(router);
+                return ended(error);
+            }
+        },
         () = signals.stop_at_once() => router.cut_off(Instant::now()),
         () = signals.hand_over() => {
             drop(router);
@@ -174,12 +195,29 @@ async fn serve(
     })
 }
 
-fn open(listener: &Listener) -> Result<Listening, String> {
-    Ok(Listening {
-        socket: bind(listener.address)?,
-        proxy_protocol: listener.proxy_protocol,
-        connections: listener.connections,
-    })
+/// What the engine's end means for the process: that all belongs to another one is no failure.
+fn ended(error: EngineError) -> Result<ExitCode, String> {
+    match error {
+        EngineError::Ousted { .. } => {
+            eprintln!("underpass: {error}, and all that it had: this one ends");
+            Ok(ExitCode::SUCCESS)
+        }
+        EngineError::Failed(why) => Err(why),
+    }
+}
+
+/// Listening sockets for those of `wanted` whose addresses are not `held`.
+fn open(wanted: &[Listener], held: &[SocketAddr]) -> Result<Vec<(Listener, Listening)>, String> {
+    let missing = wanted.iter().filter(|l| !held.contains(&l.address));
+    let open = |listener: &Listener| {
+        let listening = Listening {
+            socket: bind(listener.address)?,
+            proxy_protocol: listener.proxy_protocol,
+            connections: listener.connections,
+        };
+        Ok((*listener, listening))
+    };
+    missing.map(open).collect()
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, String> {

@@ -63,11 +63,26 @@ impl fmt::Display for Refused {
 
 /// The engine cannot go on.
 #[derive(Debug)]
-pub struct EngineError(pub String);
+pub enum EngineError {
+    /// Why.
+    Failed(String),
+    /// Another process has this router now, and all that is its: nothing is wrong.
+    Ousted {
+        /// The netlink port of that process, where it is known.
+        by: Option<u32>,
+    },
+}
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Failed(why) => f.write_str(why),
+            Self::Ousted { by: None } => f.write_str("another process took this router over"),
+            Self::Ousted { by: Some(port) } => write!(
+                f,
+                "another process, with netlink port {port}, took this router over"
+            ),
+        }
     }
 }
 

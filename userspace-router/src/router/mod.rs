@@ -134,7 +134,7 @@ impl<E: Engine> Router<E> {
                         }
                     }
                     Incoming::Refused { refusal, .. } => {
-                        return Err(EngineError(refusal.to_string()));
+                        return Err(EngineError::Failed(refusal.to_string()));
                     }
                     Incoming::Event(event) => self.event(event, Instant::now()),
                 }

@@ -48,8 +48,8 @@ pub struct KernelEngine {
     overflows: u64,
     /// The router that this process is, or 0.
     id: u32,
-    /// It is so no more.
-    ousted: bool,
+    /// It is so no more; the process that is, where it is known.
+    ousted: Option<Option<u32>>,
 }
 
 impl KernelEngine {
@@ -75,7 +75,7 @@ impl KernelEngine {
             lost: false,
             overflows: 0,
             id: 0,
-            ousted: false,
+            ousted: None,
         })
     }
 
@@ -95,10 +95,10 @@ impl KernelEngine {
                 self.id = id;
                 Ok(())
             }
-            Some(Incoming::Refused { refusal, .. }) => Err(EngineError(format!(
+            Some(Incoming::Refused { refusal, .. }) => Err(EngineError::Failed(format!(
                 "{refusal}: run it as root, or with CAP_NET_ADMIN"
             ))),
-            other => Err(EngineError(format!(
+            other => Err(EngineError::Failed(format!(
                 "instead of an attached router: {other:?}"
             ))),
         }
@@ -159,7 +159,7 @@ impl KernelEngine {
                     }
                     break;
                 }
-                Err(error) => return Err(EngineError(format!("netlink socket: {error}"))),
+                Err(error) => return Err(EngineError::Failed(format!("netlink socket: {error}"))),
             }
         }
         Ok(())
@@ -188,6 +188,7 @@ impl KernelEngine {
         let dumping = self.dump.as_mut().filter(|(number, _)| *number == sequence);
         match (content, dumping) {
             (Content::Event(event), _) => self.ready.push(Incoming::Event(event)),
+            (Content::Ousted { id, port }, _) if id == self.id => self.ousted = Some(Some(port)),
             (Content::Reply(Reply::Queue(queue)), Some((_, seen))) => seen.push(queue),
             (Content::DumpEnd, Some(_)) => self.dumped(None),
             (Content::Refused(refusal), Some(_)) => self.dumped(Some(&refusal)),
@@ -198,7 +199,7 @@ impl KernelEngine {
                     self.refuse(entry.token, entry.name, refusal.errno, refusal.text);
                 }
             }
-            (Content::Ack | Content::DumpEnd | Content::Reply(_), _) => {}
+            (Content::Ack | Content::DumpEnd | Content::Reply(_) | Content::Ousted { .. }, _) => {}
         }
     }
 
@@ -207,13 +208,18 @@ impl KernelEngine {
     fn doubt(&mut self, entry: &Entry, errno: i32) {
         match (&entry.wants, errno) {
             _ if self.id == 0 => {}
-            (Wants::Owner, _) | (_, EPERM) => self.ousted = true,
-            (_, ENOENT) => {
-                let ask = Command::RouterGet { id: self.id };
-                self.give(&ask, NOBODY, Wants::Owner);
+            (Wants::Owner, _) | (_, EPERM) => {
+                self.ousted.get_or_insert(None);
             }
+            (_, ENOENT) => self.ask_owner(),
             _ => {}
         }
+    }
+
+    /// The answer tells whose router it is.
+    fn ask_owner(&mut self) {
+        let ask = Command::RouterGet { id: self.id };
+        self.give(&ask, NOBODY, Wants::Owner);
     }
 
     fn replied(&mut self, sequence: u32, reply: Reply) {
@@ -222,7 +228,9 @@ impl KernelEngine {
         };
         match reply {
             Reply::Router(router) if matches!(entry.wants, Wants::Owner) => {
-                self.ousted |= router.port != self.channel.port;
+                if router.port != self.channel.port {
+                    self.ousted = Some(Some(router.port).filter(|port| *port != 0));
+                }
             }
             Reply::Queue(queue) => self.done(&entry, &queue),
             Reply::Listener(listener) => self.ready.push(Incoming::Added {
@@ -304,6 +312,10 @@ impl KernelEngine {
                 Found::Silence => {}
             }
         }
+        // What was lost may have been the word that it is another's.
+        if self.id != 0 {
+            self.ask_owner();
+        }
     }
 }
 
@@ -350,10 +362,8 @@ impl Engine for KernelEngine {
         loop {
             self.flush();
             self.read_all()?;
-            if self.ousted {
-                return Err(EngineError(
-                    "another process took this router over".to_owned(),
-                ));
+            if let Some(by) = self.ousted {
+                return Err(EngineError::Ousted { by });
             }
             if !self.ready.is_empty() {
                 match out.is_empty() {
@@ -362,7 +372,10 @@ impl Engine for KernelEngine {
                 }
                 return Ok(());
             }
-            self.channel.readable().await?;
+            // What was read may have been worth a question.
+            if self.batch.is_empty() {
+                self.channel.readable().await?;
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which router of the module this process becomes: a new one, or one whose process is gone.
+//! Which router of the module this process becomes: a new one, or one whose process is gone or is
+//! to be replaced.
 //!
 //! Invariant: events that come while this asks are kept, behind what the answers tell.
 
@@ -11,16 +12,24 @@ use super::socket::Read;
 use super::{EngineError, KernelEngine, Left};
 use crate::engine::Incoming;
 
+/// A router that can be taken over.
+#[derive(Debug)]
+pub struct Former {
+    id: u32,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+}
+
 impl KernelEngine {
-    /// Becomes the router that listens at one of `addresses` and whose process is gone, or, with
-    /// `force`, is not; a new one if there is none.
+    /// Looks for a router that listens at one of `addresses` and whose process is gone, or, with
+    /// `force`, is not. Changes nothing.
     ///
     /// # Errors
     /// If the module is not loaded, or the router's process is there and `force` is not.
-    pub async fn start(
+    pub async fn look(
         addresses: &[SocketAddr],
         force: bool,
-    ) -> Result<(Self, Option<Left>), EngineError> {
+    ) -> Result<(Self, Option<Former>), EngineError> {
         let mut engine = Self::open().await?;
         let routers = engine.routers().await?;
         let listeners = engine.listeners().await?;
@@ -38,18 +47,29 @@ impl KernelEngine {
             .iter()
             .find_map(|router| Some((router, of(router)?)));
         let Some((router, address)) = found else {
-            engine.attached().await?;
             return Ok((engine, None));
         };
         let RouterInfo { id, port, .. } = *router;
         if port != 0 && !force {
-            return Err(EngineError(format!(
+            return Err(EngineError::Failed(format!(
                 "router {id} of the module, a process with netlink port {port}, listens on {address}: \
                  stop it, or take it over by --takeover"
             )));
         }
-        let left = engine.take_over(id).await?;
-        Ok((engine, Some(left)))
+        let mine = listeners.iter().filter(|listener| listener.router == id);
+        let addresses = mine.filter_map(|listener| listener.local).collect();
+        Ok((engine, Some(Former { id, addresses })))
+    }
+
+    /// Takes that router over, or becomes a new one.
+    ///
+    /// # Errors
+    /// If the module refuses that: the router was there when `look` looked, and may be gone.
+    pub async fn begin(&mut self, former: Option<Former>) -> Result<Option<Left>, EngineError> {
+        match former {
+            Some(Former { id, .. }) => self.take_over(id).await.map(Some),
+            None => self.attached().await.map(|()| None),
+        }
     }
 
     async fn take_over(&mut self, id: u32) -> Result<Left, EngineError> {
@@ -59,6 +79,7 @@ impl KernelEngine {
             grace: None,
         };
         self.ask(&takeover).await?;
+        self.id = id;
         let mut left = Left::default();
         for listener in self.listeners().await? {
             if listener.router == id {
@@ -71,7 +92,6 @@ impl KernelEngine {
                 _ => {}
             }
         }
-        self.id = id;
         eprintln!("underpass: engine kernel: took over router {id} of the module");
         Ok(left)
     }
@@ -101,10 +121,10 @@ impl KernelEngine {
         let mut datagram = Vec::new();
         command
             .append(self.channel.family, mine, false, &mut datagram)
-            .map_err(|error| EngineError(error.to_string()))?;
+            .map_err(|error| EngineError::Failed(error.to_string()))?;
         self.channel
             .send(&datagram)
-            .map_err(|error| EngineError(format!("`{name}` cannot be sent: {error}")))?;
+            .map_err(|error| EngineError::Failed(format!("`{name}` cannot be sent: {error}")))?;
         let mut replies = Vec::new();
         loop {
             match self.channel.read() {
@@ -115,17 +135,23 @@ impl KernelEngine {
                     self.channel.readable().await?;
                     continue;
                 }
-                Err(error) => return Err(EngineError(format!("netlink socket: {error}"))),
+                Err(error) => return Err(EngineError::Failed(format!("netlink socket: {error}"))),
             }
             for message in messages(&self.channel.datagram, self.channel.family) {
-                let message = message.map_err(|error| EngineError(error.to_string()))?;
+                let message = message.map_err(|error| EngineError::Failed(error.to_string()))?;
                 match message.content {
                     Content::Event(event) => self.ready.push(Incoming::Event(event)),
+                    Content::Ousted { id, port } if id == self.id => {
+                        self.ousted = Some(Some(port));
+                    }
                     _ if message.sequence != mine => {}
                     Content::Reply(reply) => replies.push(reply),
                     Content::Refused(refusal) => {
-                        return Err(EngineError(format!("`{name}` was refused: {refusal}")));
+                        return Err(EngineError::Failed(format!(
+                            "`{name}` was refused: {refusal}"
+                        )));
                     }
+                    Content::Ousted { .. } => {}
                     Content::DumpEnd | Content::Ack => return Ok(replies),
                 }
             }
