@@ -47,7 +47,8 @@ pub(super) struct Front {
 impl<E: Engine> Router<E> {
     pub(super) fn head(&mut self, mut head: Head, now: Instant) {
         let first = |front: &mut Front| std::mem::take(&mut front.first);
-        if head.generation != 1 && !self.fronts.get_mut(&head.id).is_some_and(first) {
+        let first = self.fronts.get_mut(&head.id).is_some_and(first);
+        if head.generation != 1 && !first {
             match self.fronts.get_mut(&head.id) {
                 // Of a connection that was ended while its next request was on its way here.
                 None => {}

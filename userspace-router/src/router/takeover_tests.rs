@@ -220,6 +220,51 @@ fn a_used_connection_behind_a_proxy_is_closed_and_a_first_head_is_not() {
     );
 }
 
+fn head(id: u32, side: Side, generation: u32, text: &str) -> Event {
+    Event::Head(Head {
+        id,
+        generation,
+        side,
+        listener: Some(50).filter(|_| side == Side::Front),
+        head: text.as_bytes().to_vec(),
+        over_limit: false,
+        sent: 0,
+        peer: None,
+        local: None,
+    })
+}
+
+/// It came after the takeover and before the dump, so that it was not renewed.
+#[tokio::test]
+async fn only_the_first_head_of_a_connection_behind_a_proxy_says_whose_it_is() {
+    for (generation, next) in [(1, 2), (2, 3)] {
+        let (mut router, mut commands) = router();
+        router.listeners.insert(50, true);
+        let first = QueueInfo {
+            generation,
+            listener: Some(50),
+            ..front(1, State::Ready, None)
+        };
+        let left = Left {
+            listeners: Vec::new(),
+            queues: vec![first],
+        };
+        let now = Instant::now();
+        router.resume(&left, &[], now);
+        let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let told = format!("PROXY TCP4 10.0.0.9 10.0.0.1 5000 80\r\n{get}");
+        router.event(head(1, Side::Front, generation, &told), now);
+        router.event(head(1, Side::Front, next, get), now);
+        let done = commands.try_recv();
+        assert!(done.is_err(), "{done:?}");
+        let front = router.fronts.get(&1).expect("it is served");
+        assert_eq!(
+            front.ends.map(|ends| ends.client),
+            Some(([10, 0, 0, 9], 5000).into())
+        );
+    }
+}
+
 /// The answer to what the former router was not asked here must not reach this one's.
 #[test]
 fn a_response_is_read_as_its_request_wants_it() {
@@ -238,18 +283,8 @@ fn a_response_is_read_as_its_request_wants_it() {
     };
     let now = Instant::now();
     router.resume(&left, &[], now);
-    let head = Head {
-        id: 21,
-        generation: 3,
-        side: Side::Back,
-        listener: None,
-        head: b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec(),
-        over_limit: false,
-        sent: 0,
-        peer: None,
-        local: None,
-    };
-    router.event(Event::Head(head), now);
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    router.event(head(21, Side::Back, 3, response), now);
     let route = commands.try_recv();
     let Ok(Command::Route { to, body, data, .. }) = route else {
         panic!("{route:?}");
