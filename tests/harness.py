@@ -156,14 +156,14 @@ class Router(Program):
 
     TRACE = "/tmp/router.strace"
 
-    def __init__(self, config, listeners, namespace=None, metered=False):
+    def __init__(self, config, listeners, namespace=None, metered=False, options=(), program=ROUTER):
         path = "/tmp/underpass.toml"
         with open(path, "w", encoding="utf-8") as file:
             file.write(config)
         # -D: the router, not strace, is the child; -s 0: no contents.
         calls = "recvfrom,recvmsg,recvmmsg,sendto,sendmsg,sendmmsg"
         strace = ["strace", "-D", "-f", "-qq", "-s", "0", "-e", f"trace={calls}", "-o", self.TRACE]
-        super().__init__([*(strace if metered else []), ROUTER, "run", path], namespace)
+        super().__init__([*(strace if metered else []), program, "run", *options, path], namespace)
         for address in listeners:
             self.line(f"listens on {address}", self.err, lambda line, a=address: line.endswith(f"listening on {a}"))
 

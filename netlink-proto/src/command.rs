@@ -108,6 +108,8 @@ pub enum Command {
         data: Vec<u8>,
         /// Only if the queue has received nothing that was not answered.
         if_quiet: bool,
+        /// What to remember of the exchange, with this front queue; as before where absent.
+        note: Option<u64>,
     },
     /// Answers the head of queue `id`: drops it and moves the body that follows.
     Forward {
@@ -279,6 +281,7 @@ impl Command {
                 id: t.need_u32(queue::ID)?,
                 data: t.need_bytes(queue::DATA)?.to_vec(),
                 if_quiet: t.flag(queue::IF_QUIET),
+                note: t.uint(queue::NOTE)?,
             },
             cmd::FORWARD => Self::Forward {
                 id: t.need_u32(queue::ID)?,
@@ -373,10 +376,18 @@ impl Attributes for Command {
             Self::QueueDel { id } | Self::QueueAbort { id } | Self::QueueGet { id } => {
                 put.u32(queue::ID, *id);
             }
-            Self::Send { id, data, if_quiet } => {
+            Self::Send {
+                id,
+                data,
+                if_quiet,
+                note,
+            } => {
                 put.u32(queue::ID, *id);
                 put.bytes(queue::DATA, data);
                 flag(put, queue::IF_QUIET, *if_quiet);
+                if let Some(note) = note {
+                    put.uint(queue::NOTE, *note);
+                }
             }
             Self::Forward {
                 id,

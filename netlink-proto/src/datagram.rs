@@ -3,9 +3,10 @@
 
 use crate::error::{DecodeError, Problem};
 use crate::event::Event;
-use crate::gen::cmd;
+use crate::gen::{cmd, router};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
+use crate::wire;
 use netlink_packet_core::{NetlinkBuffer, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN};
 use netlink_packet_generic::{constants::GENL_HDRLEN, GenlHeader};
 
@@ -23,6 +24,13 @@ pub struct Incoming {
 pub enum Content {
     /// Something happened.
     Event(Event),
+    /// The reader's router belongs to another socket now.
+    Ousted {
+        /// The router.
+        id: u32,
+        /// The netlink port of the socket that took it over.
+        port: u32,
+    },
     /// The answer to a command, or one of a dump's.
     Reply(Reply),
     /// A command sent with `ack` was done.
@@ -85,6 +93,15 @@ fn problem(problem: Problem) -> DecodeError {
     }
 }
 
+fn ousted(attributes: &[u8]) -> Result<Content, DecodeError> {
+    let mut t = wire::table(cmd::OUSTED);
+    t.read(attributes)?;
+    Ok(Content::Ousted {
+        id: t.need_u32(router::ID)?,
+        port: t.need_u32(router::PORT)?,
+    })
+}
+
 fn content(message: &NetlinkBuffer<&[u8]>, family: u16) -> Result<Content, DecodeError> {
     let (sort, flags, payload) = (message.message_type(), message.flags(), message.payload());
     match sort {
@@ -106,6 +123,7 @@ fn content(message: &NetlinkBuffer<&[u8]>, family: u16) -> Result<Content, Decod
                 cmd::HEAD | cmd::DONE | cmd::CLOSED | cmd::RELAYED => {
                     Event::decode(header.cmd, attributes).map(Content::Event)
                 }
+                cmd::OUSTED => ousted(attributes),
                 number => Reply::decode(number, attributes).map(Content::Reply),
             }
         }

@@ -37,6 +37,8 @@ pub struct Body {
     pub idle_ms: Option<u32>,
     /// The forward ends also when fewer bytes than this moved in `idle_ms`.
     pub idle_bytes: Option<u32>,
+    /// What to remember of the exchange, with its front queue; as before where absent.
+    pub note: Option<u64>,
 }
 
 impl From<Framing> for Body {
@@ -47,6 +49,7 @@ impl From<Framing> for Body {
             trailers: Vec::new(),
             idle_ms: None,
             idle_bytes: None,
+            note: None,
         }
     }
 }
@@ -66,6 +69,9 @@ impl Body {
         if let Some(bytes) = self.idle_bytes {
             put.u32(queue::IDLE_BYTES, bytes);
         }
+        if let Some(note) = self.note {
+            put.uint(queue::NOTE, note);
+        }
     }
 
     pub(crate) fn need(table: &Table<'_>) -> Result<Self, DecodeError> {
@@ -75,6 +81,7 @@ impl Body {
             trailers: table.bytes(queue::TRAILERS).unwrap_or_default().to_vec(),
             idle_ms: table.u32(queue::IDLE_MS)?,
             idle_bytes: table.u32(queue::IDLE_BYTES)?,
+            note: table.uint(queue::NOTE)?,
         })
     }
 }

@@ -91,6 +91,9 @@ pub mod cmd {
     /// A response of queue `id` began to be passed on to queue `to` without being shown;
     /// `done` follows. It does not come where `done` can come at once.
     pub const RELAYED: u8 = 21;
+    /// Router `id` belongs to socket `port` now, by `router-takeover`. The socket that had it
+    /// before is told.
+    pub const OUSTED: u8 = 22;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -115,6 +118,7 @@ pub mod cmd {
         "done",
         "closed",
         "relayed",
+        "ousted",
     ];
 }
 
@@ -303,8 +307,12 @@ pub mod queue {
     pub const IDLE_BYTES: u16 = 38;
     /// With `relay` and `relay-idle-ms`. The `idle-bytes` of the response's body.
     pub const RELAY_IDLE_BYTES: u16 = 39;
+    /// What the router wants to remember of the exchange on a front queue. It stays until
+    /// another one is given. The kernel does not look at it, but sets its highest bit when
+    /// a response was passed on there without being shown.
+    pub const NOTE: u16 = 40;
     /// The largest number of this set.
-    pub const MAX: u16 = 39;
+    pub const MAX: u16 = 40;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -347,6 +355,7 @@ pub mod queue {
         "relay-to",
         "idle-bytes",
         "relay-idle-bytes",
+        "note",
     ];
 }
 

@@ -126,6 +126,8 @@ pub struct QueueInfo {
     pub status: Option<u16>,
     /// The front queue to which its next head may be passed on.
     pub relay_to: Option<u32>,
+    /// What the router wanted to remember of the exchange; 0 for nothing.
+    pub note: u64,
 }
 
 /// Counters of the network namespace, since the module was loaded.
@@ -256,6 +258,7 @@ impl QueueInfo {
             idle_bytes: t.u32(queue::IDLE_BYTES)?,
             status: t.u16(queue::STATUS)?,
             relay_to: t.u32(queue::RELAY_TO)?,
+            note: t.uint(queue::NOTE)?.unwrap_or(0),
         })
     }
 }
@@ -350,6 +353,9 @@ impl Attributes for Reply {
                 }
                 if let Some(to) = q.relay_to {
                     put.u32(queue::RELAY_TO, to);
+                }
+                if q.note != 0 {
+                    put.uint(queue::NOTE, q.note);
                 }
             }
             Self::Stats(s) => {

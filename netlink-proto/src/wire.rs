@@ -19,7 +19,7 @@ fn name(number: u8) -> &'static str {
 /// Attribute names of the set that a command, its reply, or an event uses.
 fn set(number: u8) -> &'static [&'static str] {
     match number {
-        cmd::ROUTER_ATTACH..=cmd::ROUTER_GET => router::NAMES,
+        cmd::ROUTER_ATTACH..=cmd::ROUTER_GET | cmd::OUSTED => router::NAMES,
         cmd::LISTENER_ADD..=cmd::LISTENER_GET => listener::NAMES,
         cmd::STATS_GET => stats::NAMES,
         _ => queue::NAMES,

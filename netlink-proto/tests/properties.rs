@@ -34,20 +34,17 @@ fn framing() -> impl Strategy<Value = Framing> {
 
 fn body() -> impl Strategy<Value = Body> {
     let leaves = of(number::<FramingKind>(4));
-    (
-        framing(),
-        leaves,
-        data(),
-        of(any::<u32>()),
-        of(any::<u32>()),
-    )
-        .prop_map(|(framing, leaves, trailers, idle_ms, idle_bytes)| Body {
+    let numbers = (of(any::<u32>()), of(any::<u32>()), of(any::<u64>()));
+    (framing(), leaves, data(), numbers).prop_map(
+        |(framing, leaves, trailers, (idle_ms, idle_bytes, note))| Body {
             framing,
             leaves,
             trailers,
             idle_ms,
             idle_bytes,
-        })
+            note,
+        },
+    )
 }
 
 fn number<T>(max: u32) -> impl Strategy<Value = T>
@@ -114,11 +111,14 @@ fn command() -> impl Strategy<Value = Command> {
         any::<u32>().prop_map(|id| Command::QueueAbort { id }),
         any::<u32>().prop_map(|id| Command::QueueGet { id }),
         Just(Command::QueueDump),
-        (any::<u32>(), data(), any::<bool>()).prop_map(|(id, data, if_quiet)| Command::Send {
-            id,
-            data,
-            if_quiet
-        }),
+        (any::<u32>(), data(), any::<bool>(), of(any::<u64>())).prop_map(
+            |(id, data, if_quiet, note)| Command::Send {
+                id,
+                data,
+                if_quiet,
+                note,
+            }
+        ),
         (any::<u32>(), any::<u32>(), of(any::<u32>()), body()).prop_map(
             |(id, generation, to, body)| Command::Forward {
                 id,
@@ -287,6 +287,7 @@ fn reply() -> impl Strategy<Value = Reply> {
                     idle_bytes: (n[6] > 9).then_some(n[6]),
                     status,
                     relay_to,
+                    note: wide[1].rotate_left(7),
                 })
             },
         );

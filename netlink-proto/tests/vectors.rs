@@ -88,13 +88,13 @@ fn a_length_above_32_bits_takes_eight_bytes() {
 fn what_a_forward_does_with_a_body() {
     let body = Body {
         framing: Framing::Chunked, leaves: Some(FramingKind::UntilClose),
-        trailers: b"a,b".to_vec(), idle_ms: Some(256), idle_bytes: Some(3),
+        trailers: b"a,b".to_vec(), idle_ms: Some(256), idle_bytes: Some(3), note: Some(9),
     };
     let command = Command::Route {
         id: 5, generation: 2, to: 9, body, data: Vec::new(), if_quiet: true, relay: None,
     };
     assert_eq!(bytes_of(&command, false), [
-        92, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
+        100, 0, 0, 0,  0x1d, 0,  0x01, 0,  7, 0, 0, 0,  0, 0, 0, 0,
         14, 1, 0, 0,
         8, 0, 1, 0,  5, 0, 0, 0,
         8, 0, 8, 0,  2, 0, 0, 0,
@@ -104,6 +104,7 @@ fn what_a_forward_does_with_a_body() {
         7, 0, 30, 0,  b'a', b',', b'b', 0, // trailers
         8, 0, 31, 0,  0, 1, 0, 0,          // idle-ms
         8, 0, 38, 0,  3, 0, 0, 0,          // idle-bytes
+        8, 0, 40, 0,  9, 0, 0, 0,          // note
         4, 0, 14, 0,                       // no data
         4, 0, 32, 0,                       // if-quiet
     ]);
@@ -184,6 +185,7 @@ fn data_that_no_attribute_can_hold_is_an_error_and_writes_nothing() {
         id: 1,
         data: vec![0; length],
         if_quiet: false,
+        note: None,
     };
     let error = send(65_532).append(FAMILY, 1, false, &mut out).unwrap_err();
     assert_eq!((error.message, error.attribute), ("send", "data"));
@@ -265,6 +267,22 @@ fn done_and_closed_in_one_datagram() {
 
 #[rustfmt::skip]
 #[test]
+fn a_router_that_belongs_to_another_socket() {
+    let datagram = [
+        36, 0, 0, 0,  0x1d, 0,  0, 0,  0, 0, 0, 0,  0, 0, 0, 0,
+        22, 1, 0, 0,
+        8, 0, 1, 0,  3, 0, 0, 0,             // id
+        8, 0, 2, 0,  0x39, 0x30, 0, 0,       // port
+    ];
+    assert_eq!(only(&datagram), Ok(Content::Ousted { id: 3, port: 12_345 }));
+    let mut short = datagram[..28].to_vec();
+    short[0] = 28;
+    let error = only(&short).unwrap_err();
+    assert_eq!(error, DecodeError { message: "ousted", attribute: "port", problem: Problem::Missing });
+}
+
+#[rustfmt::skip]
+#[test]
 fn a_queue_without_forward_is_a_reply_to_cancel_too() {
     let datagram = [
         100, 0, 0, 0,  0x1d, 0,  0, 0,  9, 0, 0, 0,  0, 0, 0, 0,
@@ -292,6 +310,7 @@ fn a_queue_without_forward_is_a_reply_to_cancel_too() {
         state: State::Parked, generation: 1, to: None, framing: None, taken: 0, sent: 0,
         result: None, reason: Reason::None, error: 0, peer: None, local: None,
         rx_bytes: 0, tx_bytes: 0, unsent: 6, to_framing: None, idle_ms: None, idle_bytes: None, status: None, relay_to: None,
+         note: 0,
     }))));
 }
 

@@ -7,7 +7,7 @@ use super::body::Body;
 use super::gen::{cmd, queue, CANCEL_POLICY, FORWARD_POLICY, ROUTE_POLICY};
 use super::queue::{answer, check_open, own};
 use super::relay::arming;
-use super::send::{check_quiet, send_to};
+use super::send::{check_quiet, keep, note, send_to};
 use super::{engine, refuse, required};
 use crate::framing::{Framing, Refusal as Rule, Side, State};
 use crate::queue::{cancel, Move, Onward, Queue};
@@ -73,6 +73,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
     }
     let body = Body::of(request)?;
     let framing = body.comes;
+    let note = note(request, &q, target.as_deref())?;
     let armed = match &target {
         Some(target) => arming(request, &q, target, framing)?,
         None => None,
@@ -113,6 +114,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
         let with_head = small.as_ref().map_or(&[][..], |(_, body)| body);
         // A target that is being closed is refused by its output, which wants a FIN or broke.
         send_to(target, queue::TO, &[data, with_head], more, |out| {
+            keep(note);
             out.sent = with_head.len() as u64;
             if onward.moves() {
                 out.writer = Some(q.clone());
@@ -121,6 +123,9 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
                 out.arm(armed);
             }
         })?;
+    }
+    if target.is_none() {
+        keep(note);
     }
     // It was checked, and so cannot fail.
     q.begin(&mut inner, generation, framing, onward)

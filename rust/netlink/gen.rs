@@ -40,6 +40,7 @@ pub mod cmd {
     pub const DONE: u8 = 19;
     pub const CLOSED: u8 = 20;
     pub const RELAYED: u8 = 21;
+    pub const OUSTED: u8 = 22;
 }
 
 pub mod router {
@@ -112,7 +113,8 @@ pub mod queue {
     pub const RELAY_TO: u16 = 37;
     pub const IDLE_BYTES: u16 = 38;
     pub const RELAY_IDLE_BYTES: u16 = 39;
-    pub const MAX: u16 = 39;
+    pub const NOTE: u16 = 40;
+    pub const MAX: u16 = 40;
 }
 
 pub mod stats {
@@ -332,7 +334,7 @@ pub const QUEUE_GET_POLICY: [Attr; 1] = [Attr {
         max: 4294967295,
     },
 }];
-pub const SEND_POLICY: [Attr; 3] = [
+pub const SEND_POLICY: [Attr; 4] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -348,8 +350,12 @@ pub const SEND_POLICY: [Attr; 3] = [
         id: queue::IF_QUIET,
         kind: Kind::Flag,
     },
+    Attr {
+        id: queue::NOTE,
+        kind: Kind::Uint,
+    },
 ];
-pub const FORWARD_POLICY: [Attr; 9] = [
+pub const FORWARD_POLICY: [Attr; 10] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -401,8 +407,12 @@ pub const FORWARD_POLICY: [Attr; 9] = [
             max: 4294967295,
         },
     },
+    Attr {
+        id: queue::NOTE,
+        kind: Kind::Uint,
+    },
 ];
-pub const ROUTE_POLICY: [Attr; 15] = [
+pub const ROUTE_POLICY: [Attr; 16] = [
     Attr {
         id: queue::ID,
         kind: Kind::U32 {
@@ -483,6 +493,10 @@ pub const ROUTE_POLICY: [Attr; 15] = [
             min: 1,
             max: 4294967295,
         },
+    },
+    Attr {
+        id: queue::NOTE,
+        kind: Kind::Uint,
     },
 ];
 pub const CANCEL_POLICY: [Attr; 2] = [

@@ -65,6 +65,10 @@ pub fn queue(out: &mut Writer, q: &Queue) -> Result {
             out.u32(queue::RELAY_TO, to)?;
         }
     }
+    let note = q.note.load(Relaxed);
+    if note != 0 {
+        out.uint(queue::NOTE, note)?;
+    }
     addresses(out, q)?;
     out.uint(queue::RX_BYTES, q.rx_bytes.load(Relaxed))?;
     out.uint(queue::TX_BYTES, q.tx_bytes.load(Relaxed))

@@ -81,12 +81,27 @@ impl Do for Takeover {
         let id = required(request, router::ID, "id")?;
         not_yet(request, &engine)?;
         let r = find(&engine, request, id)?;
-        r.new_owner(request.portid(), terms(request));
+        let former = r.new_owner(request.portid(), terms(request));
         let answered = answer(request, Self::CMD, &r);
+        if former != 0 && tell_ousted(request, &r, former).is_err() {
+            // One that has no room sees that something was lost, and may ask for its router.
+            pr_debug!(
+                "port {former} was not told that router {} is its no more\n",
+                r.id
+            );
+        }
         // After the reply, and also if that found no room: the sender is the owner now.
         engine.offer_again(&r);
         answered
     }
+}
+
+fn tell_ousted(request: &Request<'_>, r: &Router, former: u32) -> Result {
+    let mut message = Message::event(cmd::OUSTED, reply::SIZE)?;
+    let out = message.writer();
+    out.u32(router::ID, r.id)?;
+    out.u32(router::PORT, request.portid())?;
+    message.send(request, former)
 }
 
 fn find(

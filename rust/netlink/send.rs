@@ -7,12 +7,40 @@
 use super::gen::{cmd, queue, SEND_LIMIT, SEND_POLICY};
 use super::queue::{check_open, own};
 use super::{engine, refuse};
-use crate::framing::State;
+use crate::framing::{Side, State};
 use crate::queue::{size, Flush, Inner, Output, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
 use crate::sys::hook::Endpoint;
 use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
+
+/// The `note` of `request`, and which of its queues it is kept with: the front queue.
+pub fn note<'a>(
+    request: &Request<'_>,
+    q: &'a Queue,
+    other: Option<&'a Queue>,
+) -> Result<Option<(&'a Queue, u64)>, Refusal> {
+    let Some(note) = request.uint(queue::NOTE) else {
+        return Ok(None);
+    };
+    let mut queues = [Some(q), other].into_iter().flatten();
+    match queues.find(|q| q.side == Side::Front) {
+        Some(front) => Ok(Some((front, note))),
+        None => Err(refuse!(
+            EINVAL,
+            queue::NOTE,
+            "a note is kept with a client's queue, and here is none"
+        )),
+    }
+}
+
+/// Keeps a note. A response that this very command allows to be passed on comes after it.
+pub fn keep(note: Option<(&Queue, u64)>) {
+    if let Some((front, note)) = note {
+        front.note.store(note, Relaxed);
+    }
+}
 
 /// Sends `data` to the peer of `q`, if that is allowed now; `then` runs under its lock. What
 /// the peer does not take yet waits. `more`: bytes of a body follow at once. Whatever was
@@ -91,9 +119,10 @@ impl Do for Send {
             .ok_or_else(|| Refusal::missing(queue::DATA, "data"))?;
         let mut inner = q.inner.lock();
         check_open(&inner, &q)?;
+        let note = note(request, &q, None)?;
         if request.flag(queue::IF_QUIET) {
             check_quiet(&q, &mut inner, queue::ID)?;
         }
-        send_to(&q, queue::ID, &[data], false, |_| ())
+        send_to(&q, queue::ID, &[data], false, |_| keep(note))
     }
 }

@@ -138,6 +138,9 @@ pub struct Queue {
     pub rx_bytes: Atomic<u64>,
     /// Body bytes put in here.
     pub tx_bytes: Atomic<u64>,
+    /// What the router wants to remember of the exchange here. Changed by its commands, and by a
+    /// response that is passed on, which cannot be before the command that allowed it.
+    pub note: Atomic<u64>,
     #[pin]
     work: Work<Queue>,
     /// The receiving half.
@@ -197,6 +200,7 @@ impl Queue {
                 moved_at: Atomic::new(0),
                 rx_bytes: Atomic::new(0),
                 tx_bytes: Atomic::new(0),
+                note: Atomic::new(0),
                 work <- new_work!("underpass_queue"),
                 inner <- new_mutex!(inner, "underpass_inner"),
                 out <- new_mutex!(Output::new(), "underpass_out"),

@@ -21,7 +21,11 @@ use crate::framing::{self, Ending, Framing, Side, State, CRLF, RELAYED_MAX};
 use crate::sys::hook::Endpoint;
 use crate::sys::sock::Readable;
 use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
+
+/// The bit of a note that says so.
+const PASSED_ON: u64 = 1 << 63;
 
 /// What a `route` allowed of the response.
 pub struct Arming {
@@ -110,6 +114,7 @@ impl Queue {
         if onward.moves() {
             out.writer = Some(self.clone());
         }
+        to.note.store(to.note.load(Relaxed) | PASSED_ON, Relaxed);
         drop(out);
         if flushed == Flush::Starved {
             to.wake_in(RETRY_MS);

@@ -153,8 +153,9 @@ impl Router {
         self.port.store(0, Relaxed);
     }
 
-    /// Socket `port` is the owner from now on. The caller offers everything again.
-    pub fn new_owner(&self, port: u32, terms: Terms) {
+    /// Socket `port` is the owner from now on. The caller offers everything again. Returns the port
+    /// of the socket that was it until now, or zero.
+    pub fn new_owner(&self, port: u32, terms: Terms) -> u32 {
         self.drop_events();
         let mut state = self.state.lock();
         state.gone_at = None;
@@ -169,7 +170,10 @@ impl Router {
         if let Some(most) = terms.queues_max {
             self.queues_max.store(most, Relaxed);
         }
+        // Under the lock, so that of two who come at once one is told of the other.
+        let former = self.port();
         self.port.store(port, Relaxed);
+        former
     }
 
     /// Whether its grace time is over.

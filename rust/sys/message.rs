@@ -131,19 +131,29 @@ impl Message {
         Self::new(size, request.portid(), request.seq(), cmd)
     }
 
+    /// An event, which no queue has to do with and no socket waits for.
+    pub fn event(cmd: u8, size: usize) -> Result<Self> {
+        Self::new(size, 0, 0, cmd)
+    }
+
     /// For the attributes.
     pub fn writer(&mut self) -> &mut Writer {
         &mut self.writer
     }
 
     /// Answers `request` with this.
-    pub fn answer(mut self, request: &Request<'_>) -> Result {
+    pub fn answer(self, request: &Request<'_>) -> Result {
+        self.send(request, request.portid())
+    }
+
+    /// Sends this to socket `portid` in the namespace of `request`, without waiting.
+    pub fn send(mut self, request: &Request<'_>, portid: u32) -> Result {
         self.writer.end();
         let (net, skb) = (request.raw_net(), self.writer.skb);
         core::mem::forget(self);
         // SAFETY: the request's namespace lives through it. The skb is given up to the call,
         // also if it fails.
-        to_result(unsafe { gen::up_genlmsg_unicast(net, skb.as_ptr(), request.portid()) })
+        to_result(unsafe { gen::up_genlmsg_unicast(net, skb.as_ptr(), portid) })
     }
 }
 

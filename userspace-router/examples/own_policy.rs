@@ -72,11 +72,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Or `KernelEngine::attach().await?`: the policy is the same.
     let engine = UserEngine::default();
     let log = AccessLog::new(std::io::stdout());
-    let mut router = Router::new(engine, Arc::new(tenants), Limits::default(), log);
+    let limits = Limits::default();
+    let mut router = Router::new(engine, Arc::new(tenants), limits.clone(), log);
     let listening = Listening {
         socket: TcpListener::bind("127.0.0.1:8080")?,
         proxy_protocol: false,
         connections: 100,
+        head: limits.head,
     };
     router.listen(vec![listening]).await?;
     let stop = async {

@@ -211,6 +211,21 @@ impl Pool {
         self.queues.insert(queue, made);
     }
 
+    /// A former router made a connection, which serves this front queue, by a request that was sent
+    /// when it had this generation. It will serve no other. The only way above the limit.
+    pub fn resume(&mut self, queue: u32, backend: Address, front: u32, generation: u32) {
+        self.backends.entry(backend.clone()).or_default().open += 1;
+        let link = Link {
+            requests: Some(1),
+            ..Link::default()
+        };
+        self.made(queue, backend, Arc::new(link), front);
+        if let Some(found) = self.queues.get_mut(&queue) {
+            found.head = generation;
+            found.turn = generation;
+        }
+    }
+
     /// A connection is there no more, or is being closed. Its place goes to who waits.
     #[must_use]
     pub fn gone(&mut self, queue: u32) -> Option<Grant> {

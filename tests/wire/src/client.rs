@@ -276,7 +276,7 @@ impl Client {
         let decoded = decode(message)?;
         let is_event = matches!(
             decoded.number,
-            cmd::HEAD | cmd::DONE | cmd::CLOSED | cmd::RELAYED
+            cmd::HEAD | cmd::DONE | cmd::CLOSED | cmd::RELAYED | cmd::OUSTED
         );
         Ok(is_event.then_some(decoded))
     }

@@ -2,7 +2,7 @@
 //! Bodies that go where they should: the exchange that `docs/netlink.md` shows, and the
 //! other ways to answer a head.
 
-use crate::client::{bytes, u32, Failure};
+use crate::client::{bytes, u32, u64, Failure};
 use crate::numbers::{cmd, framing, queue, result, router, side, state, stats};
 use crate::scene::{forward, good, Scene, GET};
 use crate::sockets::{body, end, fin, read, End};
@@ -11,7 +11,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 /// Checks of this file.
-pub const PLAN: u32 = 44;
+pub const PLAN: u32 = 48;
 
 const POST: &[u8] = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
@@ -351,8 +351,19 @@ fn relayed(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     alone.push(bytes(queue::RELAY_HEAD, b""));
     scene.refused(tap, "relay-head alone", errno, cmd::ROUTE, &alone)?;
 
+    let none = [
+        u32(queue::ID, b),
+        bytes(queue::DATA, b"x"),
+        u64(queue::NOTE, 1),
+    ];
+    scene.refused(tap, "note: no front queue", errno, cmd::SEND, &none)?;
+
     let before = scene.stats()?;
-    scene.call(cmd::ROUTE, &arm(1, via))?;
+    let mut noted = arm(1, via);
+    noted.push(u64(queue::NOTE, 7 << 32));
+    scene.call(cmd::ROUTE, &noted)?;
+    let note = scene.queue(f)?.get(queue::NOTE);
+    tap.equal("note: kept with the front queue", note, Some(7 << 32));
     read(&mut server, 3)?;
     let armed = scene.queue(b)?.get(queue::RELAY_TO);
     tap.equal("relay-to of an armed queue", armed, Some(f.into()));
@@ -379,6 +390,21 @@ fn relayed(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     let counted = [stats::RELAYED, stats::HEADS].map(|n| after[&n] - before[&n]);
     let got = (read(&mut client, whole.len())?, counted);
     tap.equal("it came with the lines, unshown", got, (whole, [1, 0]));
+    let note = scene.queue(f)?.get(queue::NOTE);
+    tap.equal(
+        "note: its highest bit says so",
+        note,
+        Some((1 << 63) | (7 << 32)),
+    );
+    let word = [
+        u32(queue::ID, f),
+        bytes(queue::DATA, b"x"),
+        u64(queue::NOTE, 9),
+    ];
+    scene.call(cmd::SEND, &word)?;
+    read(&mut client, 1)?;
+    let note = scene.queue(f)?.get(queue::NOTE);
+    tap.equal("note: another one with `send`", note, Some(9));
 
     client.write_all(GET)?;
     scene.client.event(cmd::HEAD, f)?;

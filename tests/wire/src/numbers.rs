@@ -30,6 +30,7 @@ pub mod cmd {
     pub const DONE: u8 = 19;
     pub const CLOSED: u8 = 20;
     pub const RELAYED: u8 = 21;
+    pub const OUSTED: u8 = 22;
 }
 
 pub mod router {
@@ -100,6 +101,7 @@ pub mod queue {
     pub const RELAY_TO: u16 = 37;
     pub const IDLE_BYTES: u16 = 38;
     pub const RELAY_IDLE_BYTES: u16 = 39;
+    pub const NOTE: u16 = 40;
 }
 
 pub mod stats {

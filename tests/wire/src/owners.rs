@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 /// Checks of this file.
-pub const PLAN: u32 = 19;
+pub const PLAN: u32 = 22;
 
 /// Makes the program only try what nobody without privilege may do.
 pub const UNPRIVILEGED: &str = "--unprivileged";
@@ -91,7 +91,25 @@ fn takeover(tap: &mut Tap) -> Result<(), Failure> {
     visitor.write_all(GET)?;
     let next = client.event(cmd::HEAD, f)?.get(queue::GENERATION);
     tap.equal("and the connection goes on", next, Some(3));
-    drop(late);
+
+    let (mut third, reply) = take_over(scene.router)?;
+    let told = client.event(cmd::OUSTED, scene.router)?;
+    tap.equal(
+        "ousted: who has it now",
+        told.get(router::PORT),
+        reply.get(router::PORT),
+    );
+    let last = third.event(cmd::HEAD, f)?.get(queue::GENERATION);
+    tap.equal("and that one gets the head", last, Some(4));
+    let late_word = forward(f, 4, None, framing::NONE, 0);
+    refused(
+        tap,
+        &mut client,
+        "a command of the former owner",
+        EPERM,
+        (cmd::FORWARD, &late_word),
+    )?;
+    drop((late, third));
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use underpass_proto::{Command, Event, Side};
+use underpass_proto::{Command, Event, ListenerInfo, QueueInfo, Side};
 
 /// Names a command to whoever gave it; the engine does not look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,11 +63,26 @@ impl fmt::Display for Refused {
 
 /// The engine cannot go on.
 #[derive(Debug)]
-pub struct EngineError(pub String);
+pub enum EngineError {
+    /// Why.
+    Failed(String),
+    /// Another process has this router now, and all that is its: nothing is wrong.
+    Ousted {
+        /// The netlink port of that process, where it is known.
+        by: Option<u32>,
+    },
+}
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Failed(why) => f.write_str(why),
+            Self::Ousted { by: None } => f.write_str("another process took this router over"),
+            Self::Ousted { by: Some(port) } => write!(
+                f,
+                "another process, with netlink port {port}, took this router over"
+            ),
+        }
     }
 }
 
@@ -84,6 +99,15 @@ pub struct Listen {
     pub head_ms: u32,
     /// How many there are at once; more wait to be accepted.
     pub connections: u32,
+}
+
+/// What a former router left, and is this one's now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Its listeners.
+    pub listeners: Vec<ListenerInfo>,
+    /// Its connections.
+    pub queues: Vec<QueueInfo>,
 }
 
 /// A connection to be taken over.
@@ -106,6 +130,9 @@ pub trait Engine: Send {
     /// Gives a command. Only a refusal is answered, and a `cancel`: by `done` with the
     /// result `cancelled`.
     fn submit(&mut self, command: Command, token: Token);
+
+    /// Commands that are held are done when this returns.
+    fn do_now(&mut self) {}
 
     /// The router stops: nothing more is accepted, and nothing is kept for a successor.
     fn shutdown(&mut self);

@@ -74,10 +74,12 @@ impl Exchange {
     }
 
     fn last_word(&mut self, data: Vec<u8>, close: bool, now: Instant) {
+        self.close |= close;
         let send = Command::Send {
             id: self.place.front,
             data,
             if_quiet: false,
+            note: self.note_answered(),
         };
         self.command(send, Tag::Ending);
         if close {

@@ -162,6 +162,7 @@ impl Exchange {
             id,
             data,
             if_quiet: reused,
+            note: None,
         };
         self.command(send, Tag::IntoBack);
     }
@@ -252,6 +253,7 @@ impl Exchange {
                 id: self.place.front,
                 data: CONTINUE.to_vec(),
                 if_quiet: false,
+                note: None,
             };
             self.command(send, Tag::IntoFront);
         }

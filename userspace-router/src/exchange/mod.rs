@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A third way is the tunnel (`tunnel.rs`), which both halves enter at once. A response may also
-//! reach the client without coming by here (`passing.rs`).
+//! reach the client without coming by here (`passing.rs`), and its router may die before it is over
+//! (`note.rs`, `resume.rs`).
 //!
 //! Invariants: a body is offered to another back-end only while nothing of it was taken,
 //! and only for the reasons that `ask.rs` lists; nothing is sent into a queue while a body
@@ -20,9 +21,11 @@
 mod answer;
 mod ask;
 mod done;
+pub mod note;
 mod passing;
 mod record;
 mod relay;
+pub mod resume;
 #[cfg(test)]
 mod tests;
 mod tunnel;
@@ -186,6 +189,10 @@ pub struct Exchange {
     /// The client's connection ends with this exchange.
     close: bool,
     over: bool,
+    /// A former router began it, so the request is not the client's own.
+    resumed: bool,
+    /// And nothing is known here of its route's rules for responses.
+    foreign: bool,
     /// What became of it.
     pub record: Record,
     actions: Vec<Action>,
@@ -233,6 +240,8 @@ impl Exchange {
             failed: None,
             front_fin: false,
             over: false,
+            resumed: false,
+            foreign: false,
             record,
             actions,
         }
@@ -270,13 +279,20 @@ impl Exchange {
     pub fn line(&self) -> Line<'_> {
         Line {
             record: &self.record,
-            request: Some(&self.request),
+            request: (!self.resumed).then_some(&self.request),
         }
     }
 
     /// The client's connection must not be kept: the router is stopping.
     pub fn stop(&mut self) {
         self.close = true;
+    }
+
+    /// The router ends now.
+    pub fn cut_off(&mut self, now: Instant) {
+        if !self.over {
+            self.break_off("stopped", now);
+        }
     }
 
     /// The client sends nothing more.
@@ -306,6 +322,17 @@ impl Exchange {
             Download::Awaiting => self.fail(problem::BACKEND_BROKE, now),
             Download::Moving => {}
             Download::Done => self.finish_if_done(now),
+        }
+    }
+
+    /// The back-end's queue is not there any more.
+    pub fn back_lost(&mut self, now: Instant) {
+        if let Some(back) = self.back.as_mut() {
+            back.closed = true;
+            back.aborted = true;
+        }
+        if !self.over {
+            self.fail(problem::BACKEND_BROKE, now);
         }
     }
 
@@ -376,6 +403,7 @@ impl Exchange {
             trailers,
             idle_ms: Some(idle.as_millis() as u32),
             idle_bytes: (least > 0).then_some(least),
+            note: None,
         }
     }
 
@@ -387,10 +415,13 @@ impl Exchange {
             Length::Exact(bytes) => Framing::Length(bytes),
             Length::Chunked => Framing::Chunked,
         };
-        self.body(framing, self.limits.stall_bytes)
+        Body {
+            note: self.note_asked(),
+            ..self.body(framing, self.limits.stall_bytes)
+        }
     }
 
-    /// A response's, that leaves as `leaves`.
+    /// A final response's, that leaves as `leaves`.
     fn response_body(&self, length: Length, leaves: Length) -> Body {
         let framing = match length {
             Length::None => Framing::None,
@@ -398,7 +429,10 @@ impl Exchange {
             Length::Chunked => Framing::Chunked,
             Length::UntilClose => Framing::UntilClose,
         };
-        let body = self.body(framing, self.limits.response_stall_bytes);
+        let body = Body {
+            note: self.note_answered(),
+            ..self.body(framing, self.limits.response_stall_bytes)
+        };
         let leaves = match leaves {
             _ if leaves == length => return body,
             Length::Chunked => FramingKind::Chunked,

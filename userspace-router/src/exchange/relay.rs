@@ -40,6 +40,9 @@ impl Exchange {
         if head.over_limit {
             return self.answer(problem::RESPONSE_HEAD_TOO_LONG, now);
         }
+        if self.foreign {
+            return self.answer(problem::ROUTER_CHANGED, now);
+        }
         match Response::parse(&head.head, self.request.method()) {
             Err(problem) => self.answer(problem, now),
             Ok(response) if self.is_switch(&response) => self.switch(head, &response, now),

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use underpass_proto::{Command, ForwardResult, Framing, Head};
+use underpass_proto::{Body, Command, ForwardResult, Framing, Head};
 
 use super::{Download, Exchange, Tag, Upload, Verdict};
 use crate::http::problem;
@@ -45,7 +45,10 @@ impl Exchange {
             leaves: Length::None,
             time: self.time(now),
         };
-        let body = self.body(Framing::Tunnel, 0);
+        let body = Body {
+            note: self.note_answered(),
+            ..self.body(Framing::Tunnel, 0)
+        };
         // First, for the other way may end at once, whereupon the client may end all, and a head that
         // waits for its answer is gone with its connection.
         let forward = Command::Forward {

@@ -267,6 +267,13 @@ pub const BACKEND_BROKE: Problem = other(
     "connection_terminated",
     "The back-end's connection broke before its response.",
 );
+/// The router that took the request is gone, and this one does not know its route's rules for responses.
+pub const ROUTER_CHANGED: Problem = other(
+    502,
+    "router-changed",
+    "proxy_internal_error",
+    "The proxy's rules changed before the response.",
+);
 /// The back-end stopped taking the request's body.
 pub const BACKEND_STALLED: Problem = other(
     504,

@@ -36,10 +36,10 @@ pub struct Rewrite {
     behind: Behind,
 }
 
-/// What `Rewrite::behind_response` gives, put together when it is asked for first: it is the same for
-/// all requests of a route. A copy, which may be changed, begins without.
+/// What `Rewrite::behind_response` and `Rewrite::mark` give, put together when it is asked for first: it
+/// is the same for all requests of a route. A copy, which may be changed, begins without.
 #[derive(Debug, Default)]
-struct Behind(OnceLock<Option<Arc<[u8]>>>);
+struct Behind(OnceLock<Option<Arc<[u8]>>>, OnceLock<u32>);
 
 impl Clone for Behind {
     fn clone(&self) -> Self {
@@ -217,6 +217,28 @@ impl Rewrite {
             Some(lines.into())
         };
         self.behind.0.get_or_init(lines).clone()
+    }
+
+    /// Names the rules for responses: two routes, also of two versions of a configuration, have the
+    /// same number if they have the same rules (and hardly ever else). 23 bits. Nothing must be
+    /// changed after the first call.
+    pub fn mark(&self) -> u32 {
+        *self.behind.1.get_or_init(|| {
+            let removed = self.response.remove.join(",");
+            let rules: [&[u8]; 5] = [
+                self.via.as_bytes(),
+                removed.as_bytes(),
+                self.response.add.as_bytes(),
+                self.trailers.as_bytes(),
+                &[],
+            ];
+            // FNV-1a, with an end that no text has between the parts: the same for all times.
+            let mut sum = 0x811c_9dc5_u32;
+            for byte in rules.join(&0xff_u8) {
+                sum = (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+            }
+            (sum ^ (sum >> 23)) & 0x7f_ffff
+        })
     }
 
     fn put_via(&self, out: &mut Vec<u8>, version: Version) {

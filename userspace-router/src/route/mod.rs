@@ -91,6 +91,12 @@ pub trait Policy: Send + Sync {
     /// The answer; it is sent as it is, with the name in the log.
     fn plan(&self, request: &Request, client: SocketAddr, now: Instant) -> Result<Plan, Problem>;
 
+    /// The terms of a route whose rules for responses have this mark (`Rewrite::mark`): of an exchange
+    /// that a former router began, whose request nobody knows.
+    fn resumed(&self, _mark: u32) -> Option<Arc<Terms>> {
+        None
+    }
+
     /// A back-end is being asked.
     fn asked(&self, _attempt: &Attempt) {}
 

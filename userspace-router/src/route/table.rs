@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::balance::{hash, Balancer};
 use super::{Attempt, Outcome, Plan, Policy};
 use crate::address::Address;
-use crate::config::{Balance, HashBy, Pool, Route};
+use crate::config::{Balance, HashBy, Pool, Route, Terms};
 use crate::health::{Change, Health, Usable};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
@@ -83,6 +83,14 @@ impl Policy for Table {
             link: group.pool.link.clone(),
             tag: route.pool,
         })
+    }
+
+    fn resumed(&self, mark: u32) -> Option<Arc<Terms>> {
+        let fits = |route: &&Route| route.terms.rewrite.mark() == mark;
+        self.routes
+            .iter()
+            .find(fits)
+            .map(|route| route.terms.clone())
     }
 
     fn asked(&self, attempt: &Attempt) {

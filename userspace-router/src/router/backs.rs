@@ -114,6 +114,7 @@ impl<E: Engine> Router<E> {
                 id: queue,
                 data: proxy_protocol::render(version, ends),
                 if_quiet: false,
+                note: None,
             };
             let token = Kind::Tagged(Tag::IntoBack).token(asker.front, asker.serial);
             self.engine.submit(header, token);

@@ -13,6 +13,7 @@ use super::token::token_serial;
 use super::{keep_room, Router};
 use crate::config::Link;
 use crate::engine::Engine;
+use crate::exchange::note::Note;
 use crate::exchange::{Exchange, Line, Place, Record};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
@@ -24,14 +25,16 @@ use crate::route::Plan;
 pub(super) struct Front {
     pub exchange: Option<Exchange>,
     /// The next request's head, which waits for this exchange to end.
-    waiting: Option<Head>,
-    serial: u32,
+    pub waiting: Option<Head>,
+    pub serial: u32,
+    /// A former router left it, and its first head is to come.
+    pub first: bool,
     /// The entry in `Router::timers`.
     pub timer: Option<Instant>,
     /// When the connection is closed unless a request comes.
     pub idle_until: Option<Instant>,
     /// As a PROXY protocol header told.
-    told_ends: Option<Ends>,
+    pub told_ends: Option<Ends>,
     /// Whose connection it is, where that is known.
     pub ends: Option<Ends>,
     /// How the plan's back-ends are connected to.
@@ -43,7 +46,9 @@ pub(super) struct Front {
 
 impl<E: Engine> Router<E> {
     pub(super) fn head(&mut self, mut head: Head, now: Instant) {
-        if head.generation != 1 {
+        let first = |front: &mut Front| std::mem::take(&mut front.first);
+        let first = self.fronts.get_mut(&head.id).is_some_and(first);
+        if head.generation != 1 && !first {
             match self.fronts.get_mut(&head.id) {
                 // Of a connection that was ended while its next request was on its way here.
                 None => {}
@@ -148,6 +153,7 @@ impl<E: Engine> Router<E> {
             id,
             data,
             if_quiet: false,
+            note: Some(Note::LAST.bits()),
         });
         self.end(Command::Drain {
             id,

@@ -107,7 +107,7 @@ async fn a_client_whose_request_stays_behind_is_closed() {
         }
     };
     tokio::select! {
-        ended = router.run(std::future::pending()) => ended.expect("it runs"),
+        ended = router.run(std::future::pending()) => panic!("{ended:?}"),
         () = closed => {}
         () = tokio::time::sleep(Duration::from_secs(30)) => {}
     }

@@ -3,7 +3,8 @@
 //!
 //! One task owns everything; only connecting happens elsewhere. It reads the clocks once
 //! per wake-up and hands the time on. `fronts.rs` is its side towards clients, `backs.rs`
-//! towards back-ends, `feedback.rs` towards the policy.
+//! towards back-ends, `feedback.rs` towards the policy; `takeover.rs` is how it begins where
+//! another one ended, `stop.rs` its end.
 //!
 //! Invariants: a front is known from its first head until its queue is ended; every
 //! connection to a back-end, and every attempt to make one, is counted in `pool` until it is gone.
@@ -13,6 +14,10 @@ mod feedback;
 mod fronts;
 #[cfg(test)]
 mod late_tests;
+mod stop;
+mod takeover;
+#[cfg(test)]
+mod takeover_tests;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -35,6 +40,8 @@ use crate::route::Policy;
 use backs::Connected;
 use fronts::Front;
 use token::{token_serial, Kind};
+
+pub use takeover::Resumed;
 
 /// Empty lists that are kept: a wake-up brings hardly more new exchanges than that.
 const SPARE_MAX: usize = 256;
@@ -129,7 +136,7 @@ impl<E: Engine> Router<E> {
                         }
                     }
                     Incoming::Refused { refusal, .. } => {
-                        return Err(EngineError(refusal.to_string()));
+                        return Err(EngineError::Failed(refusal.to_string()));
                     }
                     Incoming::Event(event) => self.event(event, Instant::now()),
                 }
@@ -138,14 +145,15 @@ impl<E: Engine> Router<E> {
         Ok(())
     }
 
-    /// Serves until `stop` resolves and the exchanges of that moment have ended.
+    /// Serves until `stop` resolves and the exchanges of that moment have ended, or their time is
+    /// up. Returns how many were cut off then.
     ///
     /// # Errors
     /// If the engine cannot go on.
     pub async fn run(
         &mut self,
         stop: impl std::future::Future<Output = ()>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<usize, EngineError> {
         tokio::pin!(stop);
         let mut inbox = Vec::new();
         loop {
@@ -178,8 +186,7 @@ impl<E: Engine> Router<E> {
                 .stop_by
                 .is_some_and(|by| by <= now || self.fronts.is_empty())
             {
-                self.engine.shutdown();
-                return Ok(());
+                return Ok(self.cut_off(now));
             }
         }
     }
@@ -217,26 +224,6 @@ impl<E: Engine> Router<E> {
                     exchange.connect_failed(Verdict::Full, now);
                 });
             }
-        }
-    }
-
-    fn begin_to_stop(&mut self, now: Instant) {
-        self.stop_by = Some(now + self.limits.shutdown);
-        for (id, _) in std::mem::take(&mut self.listeners) {
-            self.end(Command::ListenerDel { id });
-        }
-        let mut idle = Vec::new();
-        for (&id, front) in &mut self.fronts {
-            match &mut front.exchange {
-                Some(exchange) => exchange.stop(),
-                None => idle.push(id),
-            }
-        }
-        for id in idle {
-            self.close_front(id);
-        }
-        for queue in self.pool.idle() {
-            self.close_back(queue);
         }
     }
 

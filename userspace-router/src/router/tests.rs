@@ -197,7 +197,7 @@ fn nothing_is_left_after_thousands_of_exchanges() {
             done.send(()).expect("the router runs");
         });
         tokio::select! {
-            ended = router.run(std::future::pending()) => ended.expect("it runs"),
+            ended = router.run(std::future::pending()) => panic!("{ended:?}"),
             ended = clients => ended.expect("the clients end"),
         }
         // By itself, not because it stops; what is on its way has to arrive, idle
@@ -206,7 +206,7 @@ fn nothing_is_left_after_thousands_of_exchanges() {
         while Instant::now() < patience && !is_empty(&router) {
             let a_moment = tokio::time::sleep(Duration::from_millis(10));
             tokio::select! {
-                ended = router.run(std::future::pending()) => ended.expect("it runs"),
+                ended = router.run(std::future::pending()) => panic!("{ended:?}"),
                 () = a_moment => {}
             }
         }

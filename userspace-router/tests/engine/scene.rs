@@ -333,6 +333,7 @@ pub fn send(id: u32, data: &[u8], if_quiet: bool) -> Command {
         id,
         data: data.to_vec(),
         if_quiet,
+        note: None,
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Peers that leave, break or stay silent; and the end of the router itself.
+//! Peers that leave, break or stay silent.
 
 use crate::support::*;
 
@@ -167,38 +167,6 @@ fn a_response_that_does_not_come_is_504() {
     let head = client.head();
     assert_eq!(status(&head), 504);
     assert!(head.contains("details=\"response-timeout\""), "{head}");
-}
-
-#[test]
-fn sigterm_lets_exchanges_finish() {
-    let (tell, told) = std::sync::mpsc::channel();
-    let (go, gone) = std::sync::mpsc::channel::<()>();
-    let gone = std::sync::Mutex::new(gone);
-    let backend = backend(move |mut peer, _| {
-        peer.head();
-        tell.send(()).expect("the test waits");
-        gone.lock()
-            .expect("no panic")
-            .recv()
-            .expect("a word from the test");
-        peer.send(ok("late"));
-    });
-    let mut router = Router::start_patiently(&[backend], "", "");
-    let mut idle = router.connect();
-    let mut busy = router.connect();
-    busy.send(GET);
-    told.recv_timeout(PATIENCE).expect("the request arrives");
-    router.terminate();
-    // It no longer accepts once it has begun to stop.
-    while std::net::TcpStream::connect(router.address).is_ok() {
-        std::thread::yield_now();
-    }
-    go.send(()).expect("the back-end waits");
-    assert_eq!(status(&busy.head()), 200);
-    assert_eq!(busy.body(4), b"late");
-    assert!(router.wait().success());
-    // One that never said anything is closed with the router.
-    let _either_way = idle.ends_by_reset();
 }
 
 /// Sets how many descriptors the router may have.

@@ -18,6 +18,7 @@ mod responses;
 mod rewrite;
 mod routing;
 mod stalls;
+mod stopping;
 mod support;
 mod tunnels;
 mod unix;

@@ -7,6 +7,7 @@
 
 mod pending;
 mod socket;
+mod takeover;
 
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
@@ -16,10 +17,12 @@ use underpass_proto::{
     Problem, QueueInfo, Refusal, Reply, Side,
 };
 
-use super::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
+use super::{Engine, EngineError, Incoming, Left, Listen, Refused, Socket, Token};
 use pending::{Entry, Found, Pending, Wants};
 use socket::{Channel, Read};
 
+const EPERM: i32 = 1;
+const ENOENT: i32 = 2;
 const EINVAL: i32 = 22;
 const EPROTONOSUPPORT: i32 = 93;
 const ENOBUFS: i32 = 105;
@@ -43,6 +46,10 @@ pub struct KernelEngine {
     /// Something was lost since the dump began.
     lost: bool,
     overflows: u64,
+    /// The router that this process is, or 0.
+    id: u32,
+    /// It is so no more; the process that is, where it is known.
+    ousted: Option<Option<u32>>,
 }
 
 impl KernelEngine {
@@ -51,7 +58,14 @@ impl KernelEngine {
     /// # Errors
     /// If the module is not loaded, or does not take this process for a router.
     pub async fn attach() -> Result<Self, EngineError> {
-        let mut engine = Self {
+        let mut engine = Self::open().await?;
+        engine.attached().await?;
+        Ok(engine)
+    }
+
+    /// One that is no router yet.
+    async fn open() -> Result<Self, EngineError> {
+        Ok(Self {
             channel: Channel::open().await?,
             sequence: 1,
             batch: Vec::new(),
@@ -60,26 +74,32 @@ impl KernelEngine {
             dump: None,
             lost: false,
             overflows: 0,
-        };
+            id: 0,
+            ousted: None,
+        })
+    }
+
+    async fn attached(&mut self) -> Result<(), EngineError> {
         let attach = Command::RouterAttach {
             credit: None,
             grace: None,
             queues_max: None,
         };
-        engine.submit(attach, NOBODY);
+        self.submit(attach, NOBODY);
         let mut inbox = Vec::new();
         while inbox.is_empty() {
-            engine.wait(&mut inbox).await?;
+            self.wait(&mut inbox).await?;
         }
         match inbox.pop() {
             Some(Incoming::Added { id, .. }) => {
                 eprintln!("underpass: engine kernel: router {id} of the module");
-                Ok(engine)
+                self.id = id;
+                Ok(())
             }
-            Some(Incoming::Refused { refusal, .. }) => Err(EngineError(format!(
+            Some(Incoming::Refused { refusal, .. }) => Err(EngineError::Failed(format!(
                 "{refusal}: run it as root, or with CAP_NET_ADMIN"
             ))),
-            other => Err(EngineError(format!(
+            other => Err(EngineError::Failed(format!(
                 "instead of an attached router: {other:?}"
             ))),
         }
@@ -140,7 +160,7 @@ impl KernelEngine {
                     }
                     break;
                 }
-                Err(error) => return Err(EngineError(format!("netlink socket: {error}"))),
+                Err(error) => return Err(EngineError::Failed(format!("netlink socket: {error}"))),
             }
         }
         Ok(())
@@ -169,17 +189,38 @@ impl KernelEngine {
         let dumping = self.dump.as_mut().filter(|(number, _)| *number == sequence);
         match (content, dumping) {
             (Content::Event(event), _) => self.ready.push(Incoming::Event(event)),
+            (Content::Ousted { id, port }, _) if id == self.id => self.ousted = Some(Some(port)),
             (Content::Reply(Reply::Queue(queue)), Some((_, seen))) => seen.push(queue),
             (Content::DumpEnd, Some(_)) => self.dumped(None),
             (Content::Refused(refusal), Some(_)) => self.dumped(Some(&refusal)),
             (Content::Reply(reply), None) => self.replied(sequence, reply),
             (Content::Refused(refusal), None) => {
                 if let Some(entry) = self.pending.take(sequence) {
+                    self.doubt(&entry, refusal.errno);
                     self.refuse(entry.token, entry.name, refusal.errno, refusal.text);
                 }
             }
-            (Content::Ack | Content::DumpEnd | Content::Reply(_), _) => {}
+            (Content::Ack | Content::DumpEnd | Content::Reply(_) | Content::Ousted { .. }, _) => {}
         }
+    }
+
+    /// What a refusal says about whose router it is. Nothing ends a queue but its router, as a rule:
+    /// where one is gone, another process may have ended it.
+    fn doubt(&mut self, entry: &Entry, errno: i32) {
+        match (&entry.wants, errno) {
+            _ if self.id == 0 => {}
+            (Wants::Owner, _) | (_, EPERM) => {
+                self.ousted.get_or_insert(None);
+            }
+            (_, ENOENT) => self.ask_owner(),
+            _ => {}
+        }
+    }
+
+    /// The answer tells whose router it is.
+    fn ask_owner(&mut self) {
+        let ask = Command::RouterGet { id: self.id };
+        self.give(&ask, NOBODY, Wants::Owner);
     }
 
     fn replied(&mut self, sequence: u32, reply: Reply) {
@@ -187,6 +228,11 @@ impl KernelEngine {
             return;
         };
         match reply {
+            Reply::Router(router) if matches!(entry.wants, Wants::Owner) => {
+                if router.port != self.channel.port {
+                    self.ousted = Some(Some(router.port).filter(|port| *port != 0));
+                }
+            }
             Reply::Queue(queue) => self.done(&entry, &queue),
             Reply::Listener(listener) => self.ready.push(Incoming::Added {
                 token: entry.token,
@@ -267,6 +313,10 @@ impl KernelEngine {
                 Found::Silence => {}
             }
         }
+        // What was lost may have been the word that it is another's.
+        if self.id != 0 {
+            self.ask_owner();
+        }
     }
 }
 
@@ -300,6 +350,10 @@ impl Engine for KernelEngine {
         self.give(&command, token, wants);
     }
 
+    fn do_now(&mut self) {
+        self.flush();
+    }
+
     fn shutdown(&mut self) {
         self.submit(Command::RouterDetach { grace: Some(0) }, NOBODY);
         self.flush();
@@ -309,6 +363,9 @@ impl Engine for KernelEngine {
         loop {
             self.flush();
             self.read_all()?;
+            if let Some(by) = self.ousted {
+                return Err(EngineError::Ousted { by });
+            }
             if !self.ready.is_empty() {
                 match out.is_empty() {
                     true => std::mem::swap(out, &mut self.ready),
@@ -316,7 +373,10 @@ impl Engine for KernelEngine {
                 }
                 return Ok(());
             }
-            self.channel.readable().await?;
+            // What was read may have been worth a question.
+            if self.batch.is_empty() {
+                self.channel.readable().await?;
+            }
         }
     }
 }

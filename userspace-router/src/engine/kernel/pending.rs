@@ -28,6 +28,8 @@ pub enum Wants {
     Cancel(u32, u32),
     /// The attached router.
     Router,
+    /// Whose router it is.
+    Owner,
 }
 
 /// A command that was sent.
@@ -104,7 +106,7 @@ impl Entry {
     pub fn look_up(&self, queues: &[QueueInfo]) -> Found {
         let by_id = |id: u32| queues.iter().find(move |queue| queue.id == id);
         match &self.wants {
-            Wants::Nothing(None) | Wants::Router => Found::Silence,
+            Wants::Nothing(None) | Wants::Router | Wants::Owner => Found::Silence,
             Wants::Nothing(Some((id, generation))) => match by_id(*id) {
                 Some(queue) if queue.state == State::Ready && queue.generation == *generation => {
                     Found::Refused

@@ -34,15 +34,17 @@ pub enum Read {
 pub struct Channel {
     fd: AsyncFd<Socket>,
     pub family: u16,
+    /// Its netlink port.
+    pub port: u32,
     pub datagram: Vec<u8>,
 }
 
 impl Channel {
     /// Opens the socket and finds the family.
     pub async fn open() -> Result<Self, EngineError> {
-        let failed = |error: io::Error| EngineError(format!("netlink socket: {error}"));
+        let failed = |error: io::Error| EngineError::Failed(format!("netlink socket: {error}"));
         let mut socket = Socket::new(NETLINK_GENERIC).map_err(failed)?;
-        socket.bind_auto().map_err(failed)?;
+        let port = socket.bind_auto().map_err(failed)?.port_number();
         socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
         socket.set_non_blocking(true).map_err(failed)?;
         socket.set_ext_ack(true).map_err(failed)?;
@@ -51,6 +53,7 @@ impl Channel {
         let mut channel = Self {
             fd: watch(socket).map_err(failed)?,
             family: 0,
+            port,
             datagram: Vec::with_capacity(DATAGRAM_MAX),
         };
         channel.send(&family::request(1)).map_err(failed)?;
@@ -62,7 +65,7 @@ impl Channel {
             }
         }
         channel.family = family::answer(&channel.datagram).map_err(|error| {
-            EngineError(format!(
+            EngineError::Failed(format!(
                 "{error}: `insmod underpass.ko`, or choose engine = \"user\" in the configuration"
             ))
         })?;
@@ -88,7 +91,7 @@ impl Channel {
 
     /// Waits until `read` is worth another try. Call it after `Read::Nothing` only.
     pub async fn readable(&self) -> Result<(), EngineError> {
-        let failed = |error: io::Error| EngineError(format!("netlink socket: {error}"));
+        let failed = |error: io::Error| EngineError::Failed(format!("netlink socket: {error}"));
         let mut guard = self.fd.readable().await.map_err(failed)?;
         guard.clear_ready();
         Ok(())

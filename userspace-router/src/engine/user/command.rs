@@ -51,7 +51,10 @@ impl Table {
     pub fn command(&mut self, command: Command) -> Outcome {
         check_ranges(&command)?;
         match command {
-            Command::Send { id, data, if_quiet } => {
+            // Notes are for a successor, which an engine in this process cannot have.
+            Command::Send {
+                id, data, if_quiet, ..
+            } => {
                 self.check_there(id)?;
                 if if_quiet {
                     self.check_quiet(id)?;

@@ -171,7 +171,7 @@ impl Engine for UserEngine {
     async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
         match self.events.recv().await {
             Some(incoming) => out.push(incoming),
-            None => return Err(EngineError("the engine has stopped".to_owned())),
+            None => return Err(EngineError::Failed("the engine has stopped".to_owned())),
         }
         while let Ok(incoming) = self.events.try_recv() {
             out.push(incoming);

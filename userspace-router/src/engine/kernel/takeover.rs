@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which router of the module this process becomes: a new one, or one whose process is gone or is
+//! to be replaced.
+//!
+//! Invariant: events that come while this asks are kept, behind what the answers tell.
+
+use std::net::SocketAddr;
+
+use underpass_proto::{messages, Command, Content, ListenerInfo, Reply, RouterInfo};
+
+use super::socket::Read;
+use super::{EngineError, KernelEngine, Left};
+use crate::engine::Incoming;
+
+/// A router that can be taken over.
+#[derive(Debug)]
+pub struct Former {
+    id: u32,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl KernelEngine {
+    /// Looks for a router that listens at one of `addresses` and whose process is gone, or, with
+    /// `force`, is not. Changes nothing.
+    ///
+    /// # Errors
+    /// If the module is not loaded, or the router's process is there and `force` is not.
+    pub async fn look(
+        addresses: &[SocketAddr],
+        force: bool,
+    ) -> Result<(Self, Option<Former>), EngineError> {
+        let mut engine = Self::open().await?;
+        let routers = engine.routers().await?;
+        let listeners = engine.listeners().await?;
+        let wanted = |listener: &&ListenerInfo| {
+            listener
+                .local
+                .is_some_and(|local| addresses.contains(&local))
+        };
+        let of = |router: &RouterInfo| {
+            let mine = listeners.iter().filter(wanted);
+            mine.filter(|listener| listener.router == router.id)
+                .find_map(|listener| listener.local)
+        };
+        let found = routers
+            .iter()
+            .find_map(|router| Some((router, of(router)?)));
+        let Some((router, address)) = found else {
+            return Ok((engine, None));
+        };
+        let RouterInfo { id, port, .. } = *router;
+        if port != 0 && !force {
+            return Err(EngineError::Failed(format!(
+                "router {id} of the module, a process with netlink port {port}, listens on {address}: \
+                 stop it, or take it over by --takeover"
+            )));
+        }
+        let mine = listeners.iter().filter(|listener| listener.router == id);
+        let addresses = mine.filter_map(|listener| listener.local).collect();
+        Ok((engine, Some(Former { id, addresses })))
+    }
+
+    /// Takes that router over, or becomes a new one.
+    ///
+    /// # Errors
+    /// If the module refuses that: the router was there when `look` looked, and may be gone.
+    pub async fn begin(&mut self, former: Option<Former>) -> Result<Option<Left>, EngineError> {
+        match former {
+            Some(Former { id, .. }) => self.take_over(id).await.map(Some),
+            None => self.attached().await.map(|()| None),
+        }
+    }
+
+    async fn take_over(&mut self, id: u32) -> Result<Left, EngineError> {
+        let takeover = Command::RouterTakeover {
+            id,
+            credit: None,
+            grace: None,
+            queues_max: None,
+        };
+        self.ask(&takeover).await?;
+        self.id = id;
+        let mut left = Left::default();
+        for listener in self.listeners().await? {
+            if listener.router == id {
+                left.listeners.push(listener);
+            }
+        }
+        for reply in self.ask(&Command::QueueDump).await? {
+            match reply {
+                Reply::Queue(queue) if queue.router == id => left.queues.push(queue),
+                _ => {}
+            }
+        }
+        eprintln!("underpass: engine kernel: took over router {id} of the module");
+        Ok(left)
+    }
+
+    async fn routers(&mut self) -> Result<Vec<RouterInfo>, EngineError> {
+        let replies = self.ask(&Command::RouterDump).await?;
+        let router = |reply| match reply {
+            Reply::Router(router) => Some(router),
+            _ => None,
+        };
+        Ok(replies.into_iter().filter_map(router).collect())
+    }
+
+    async fn listeners(&mut self) -> Result<Vec<ListenerInfo>, EngineError> {
+        let replies = self.ask(&Command::ListenerDump).await?;
+        let listener = |reply| match reply {
+            Reply::Listener(listener) => Some(listener),
+            _ => None,
+        };
+        Ok(replies.into_iter().filter_map(listener).collect())
+    }
+
+    /// Gives one command, with all before it done, and waits for all that answers it.
+    async fn ask(&mut self, command: &Command) -> Result<Vec<Reply>, EngineError> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let (mine, name) = (self.sequence, command.name());
+        let mut datagram = Vec::new();
+        command
+            .append(self.channel.family, mine, false, &mut datagram)
+            .map_err(|error| EngineError::Failed(error.to_string()))?;
+        self.channel
+            .send(&datagram)
+            .map_err(|error| EngineError::Failed(format!("`{name}` cannot be sent: {error}")))?;
+        let mut replies = Vec::new();
+        loop {
+            match self.channel.read() {
+                Ok(Read::Datagram) => {}
+                // The kernel keeps events, and goes on with a dump when there is room.
+                Ok(Read::Overflow) => continue,
+                Ok(Read::Nothing) => {
+                    self.channel.readable().await?;
+                    continue;
+                }
+                Err(error) => return Err(EngineError::Failed(format!("netlink socket: {error}"))),
+            }
+            for message in messages(&self.channel.datagram, self.channel.family) {
+                let message = message.map_err(|error| EngineError::Failed(error.to_string()))?;
+                match message.content {
+                    Content::Event(event) => self.ready.push(Incoming::Event(event)),
+                    Content::Ousted { id, port } if id == self.id => {
+                        self.ousted = Some(Some(port));
+                    }
+                    _ if message.sequence != mine => {}
+                    Content::Reply(reply) => replies.push(reply),
+                    Content::Refused(refusal) => {
+                        return Err(EngineError::Failed(format!(
+                            "`{name}` was refused: {refusal}"
+                        )));
+                    }
+                    Content::Ousted { .. } => {}
+                    Content::DumpEnd | Content::Ack => return Ok(replies),
+                }
+            }
+            if !command.is_dump() && !replies.is_empty() {
+                return Ok(replies);
+            }
+        }
+    }
+}

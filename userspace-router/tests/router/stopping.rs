@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+//! SIGTERM: what runs may finish until its time is up, and what was cut off is said.
+
+use std::net::TcpStream;
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::Mutex;
+
+use crate::support::{backend, ok, status, Router, PATIENCE};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A back-end that says when a request arrived, and answers when it is told to; or that began to
+/// answer.
+fn patient(beginning: &'static str) -> (std::net::SocketAddr, Receiver<()>, Sender<()>) {
+    let (tell, told) = channel();
+    let (go, gone) = channel::<()>();
+    let gone = Mutex::new(gone);
+    let address = backend(move |mut peer, _| {
+        peer.head();
+        peer.send(beginning);
+        tell.send(()).expect("the test waits");
+        // Also when the test is over.
+        let _either_way = gone.lock().expect("no panic").recv();
+        peer.send(ok("late"));
+    });
+    (address, told, go)
+}
+
+#[test]
+fn sigterm_lets_exchanges_finish() {
+    let (backend, told, go) = patient("");
+    let mut router = Router::start_patiently(&[backend], "", "");
+    let mut idle = router.connect();
+    let mut busy = router.connect();
+    busy.send(GET);
+    told.recv_timeout(PATIENCE).expect("the request arrives");
+    router.terminate();
+    // It no longer accepts once it has begun to stop.
+    while TcpStream::connect(router.address).is_ok() {
+        std::thread::yield_now();
+    }
+    go.send(()).expect("the back-end waits");
+    assert_eq!(status(&busy.head()), 200);
+    assert_eq!(busy.body(4), b"late");
+    assert!(router.wait().success());
+    router.said("stopped: 0 exchanges were cut off");
+    // One that never said anything is closed with the router.
+    let _either_way = idle.ends_by_reset();
+}
+
+#[test]
+fn what_is_not_over_in_time_is_cut_off_and_told() {
+    // Its end is that of the connection: nothing but a reset says that it is not whole.
+    let (backend, told, _go) =
+        patient("HTTP/1.1 200 OK\r\nDate: d\r\nConnection: close\r\n\r\nthe beginning");
+    let mut router = Router::start(&[backend], "", "shutdown-ms = 100");
+    let mut busy = router.connect();
+    busy.send("GET /long HTTP/1.0\r\nHost: h\r\n\r\n");
+    told.recv_timeout(PATIENCE).expect("the request arrives");
+    assert_eq!(status(&busy.head()), 200);
+    assert_eq!(busy.body(13), b"the beginning");
+    router.terminate();
+    assert!(busy.ends_by_reset(), "it looks whole");
+    assert_eq!(router.wait().code(), Some(3));
+    router.said("stopped: 1 exchanges were cut off");
+    let line = router.logged();
+    assert!(
+        line.contains(" target=/long status=200 reason=stopped "),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once() {
+    let (backend, told, _go) = patient("");
+    let mut router = Router::start_patiently(&[backend], "", "shutdown-ms = 86400000");
+    let mut busy = router.connect();
+    busy.send(GET);
+    told.recv_timeout(PATIENCE).expect("the request arrives");
+    router.terminate();
+    router.said("stopping: nothing more is accepted");
+    router.terminate();
+    assert_eq!(router.wait().code(), Some(3));
+    router.said("stopped: 1 exchanges were cut off");
+    assert!(router.logged().contains(" status=0 reason=stopped "));
+    assert!(busy.ends_by_reset(), "it looks like an end");
+}
