@@ -95,6 +95,22 @@ def rmmod_with_transfers():
     r.close()
 
 
+def listener_shut_down_by_its_owner():
+    """A listening socket that its owner shut down lets the module go like any other."""
+    r = Router({"grace": 0})
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        listener = r.do("listener-add", fd=s.fileno(), connections=1)["id"]
+        # One is accepted, the others wait in the socket.
+        clients = [socket.create_connection(s.getsockname(), timeout=DEADLINE) for _ in range(3)]
+        wait_for("one is accepted", lambda: r.do("listener-get", id=listener)["open"] == 1)
+        s.shutdown(socket.SHUT_RDWR)
+        r.do("listener-del", id=listener)
+    r.close()
+    wait_for("no reference is left", lambda: references() == 0)
+    for c in clients:
+        c.close()
+
+
 def load_and_unload_under_load():
     """Each round unloads as soon as the last reference is gone, with clients still knocking."""
     for _ in range(5 if DEBUG else 25):
@@ -181,6 +197,7 @@ def router_killed_with_all_kinds_of_queues():
 
 tap([
     ("module unloaded with transfers in flight: EBUSY, and they go on", rmmod_with_transfers),
+    ("a listening socket shut down by its owner", listener_shut_down_by_its_owner),
     ("load/unload under load", load_and_unload_under_load),
     ("network namespace deleted in mid-transfer", namespace_deleted_in_mid_transfer),
     ("router killed with all kinds of queues", router_killed_with_all_kinds_of_queues),

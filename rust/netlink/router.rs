@@ -73,8 +73,12 @@ impl Do for Takeover {
         let id = required(request, router::ID, "id")?;
         not_yet(request, &engine)?;
         let r = find(&engine, request, id)?;
+        // Memory first: without it, the owner stays who it is.
+        let mut message = Message::reply(request, Self::CMD, reply::SIZE)?;
         r.new_owner(request.portid(), terms(request));
-        let answered = answer(request, Self::CMD, &r);
+        let answered = reply::router(message.writer(), &r)
+            .and_then(|()| message.answer(request))
+            .map_err(Refusal::from);
         // After the reply, and also if that found no room: the sender is the owner now.
         engine.offer_again(&r);
         answered

@@ -161,6 +161,19 @@ impl Request<'_> {
         unsafe { gen::up_genl_info_net(self.info.as_ptr()) }
     }
 
+    /// A sender of another version may mean something else by the same numbers.
+    fn check_version(&self) -> Result<(), Refusal> {
+        // SAFETY: a request has a generic netlink header; the family was registered before.
+        let (given, ours) = unsafe { ((*self.info().genlhdr).version, (*FAMILY.get()).version) };
+        if u32::from(given) == ours {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            EPROTO,
+            format_args!("this module speaks version {ours} of the family, not {given}"),
+        ))
+    }
+
     /// The sender's network namespace, which lives through the call.
     pub fn net(&self) -> NetId {
         NetId::new(self.raw_net())
@@ -263,7 +276,7 @@ unsafe extern "C" fn doit<C: Do>(
         max: max_attr(C::POLICY),
         _lives: PhantomData,
     };
-    match C::run(&request) {
+    match request.check_version().and_then(|()| C::run(&request)) {
         Ok(()) => 0,
         Err(refusal) => request.refuse(&refusal),
     }
