@@ -2,7 +2,8 @@
 """Owner death, namespace exit, rmmod: at any moment, without a leak.
 
 That memory and references are back is also judged from outside: the runner unloads the
-module after each script, the debug kernel looks for leaks, and its log must be clean.
+module after each script, the debug kernel looks for leaks, and its log must be clean. The argument
+says how often the module is unloaded and loaded under load; 1000 takes some minutes.
 """
 
 import errno
@@ -10,12 +11,14 @@ import multiprocessing
 import os
 import socket
 import subprocess
+import sys
 import threading
 
 from ynlrouter import DEADLINE, Router, read_exactly, tap, wait_for
 
 MODULE = "/payload/underpass.ko"
 DEBUG = os.environ.get("UNDERPASS_KERNEL") == "debug"
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else (5 if DEBUG else 30)
 HEAD = b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n"
 LENGTH = 1 << 40
 
@@ -113,7 +116,7 @@ def listener_shut_down_by_its_owner():
 
 def load_and_unload_under_load():
     """Each round unloads as soon as the last reference is gone, with clients still knocking."""
-    for _ in range(5 if DEBUG else 25):
+    for _ in range(ROUNDS):
         r = Router({"grace": 0})
         c, s, f, _, _ = start_transfer(r)
         threads = pump(c, s)
