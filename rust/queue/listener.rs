@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A listening socket whose connections become front queues.
 //!
-//! Invariant: children inherit the listener's callbacks, so each gets the original ones back
-//! before anything else, also those that were waiting when the listener was released.
+//! Invariant: who was waiting when the listener ended is accepted as well.
 
 #![forbid(unsafe_code)]
 
@@ -113,7 +112,6 @@ impl Listener {
     }
 
     fn adopt(&self, child: Sock) {
-        hook::restore_child(self, &child);
         self.accepted.add(1, Relaxed);
         self.router.note_accepted();
         let limit = self.terms.head_limit;
@@ -168,28 +166,22 @@ impl Listener {
     /// Stops listening. Connections that wait to be accepted still are.
     pub fn end(this: &Arc<Self>) {
         if this.ended.xchg(1, Full) == 0 {
-            // Its drop waits until no callback runs; from then on no child can inherit ours.
+            // Its drop waits until no callback runs.
             drop(hook::release(this));
             this.empty();
         }
     }
 
-    /// Accepts who waits, all of whom may have our callbacks, and then is gone. Without memory
-    /// for one it stays in the table, and the clock tries again.
+    /// Accepts who waits, and then is gone. Without memory for one it stays in the table, and
+    /// the clock tries again.
     fn empty(self: &Arc<Self>) {
         loop {
             match self.sock.accept() {
                 Ok(Some(child)) => self.adopt(child),
                 Err(e) if e == ECONNABORTED => {}
                 Err(e) if e == ENOMEM || e == ENFILE => return,
-                // EINVAL: its owner shut it down, which ended those who waited.
-                Ok(None) => break,
-                Err(e) if e == EINVAL => break,
-                // Children that stay behind keep our callbacks, which do nothing any more.
-                Err(_) => {
-                    hook::pin_module("a listener could not be emptied");
-                    break;
-                }
+                // An error, EINVAL: its owner shut it down, which ended those who waited.
+                Ok(None) | Err(_) => break,
             }
         }
         self.engine.remove_listener(self);
