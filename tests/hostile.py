@@ -64,8 +64,9 @@ class Netlink:
         limit = struct.pack("qq", int(DEADLINE), 0)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.sequence = 0
-        # Of objects that replies and events told of.
-        self.ids = []
+        # Of objects that replies and events told of, by the operation's set of attributes; and of
+        # queues whose head waits.
+        self.ids = {"router": [], "listener": [], "queue": [], "head": []}
 
     def ask(self, family, flags, payload):
         """(errno, words) of the answer."""
@@ -87,7 +88,12 @@ class Netlink:
                 if sequence == self.sequence and kind == NLMSG_DONE:
                     return -struct.unpack_from("=i", body)[0], "(of a dump)"
                 if kind == family and body[4:8] == struct.pack("=HH", 8, 1):
-                    self.ids = self.ids[-20:] + list(struct.unpack_from("=I", body, 8))
+                    self.learn(body[0], struct.unpack_from("=I", body, 8)[0])
+
+    def learn(self, number, one):
+        told = spec["operations"]["list"][number - 1]
+        for what in {told["attribute-set"], told["name"]} & set(self.ids):
+            self.ids[what] = self.ids[what][-8:] + [one]
 
     def family(self):
         name = spec["name"].encode() + b"\0"
@@ -127,6 +133,8 @@ class Attacker:
         while going(self.sent):
             if self.random.random() < 0.2:
                 self.descriptors()
+            if self.random.random() < 0.04:
+                self.scene()
             self.command()
             if self.random.random() < 0.01:
                 # The owner of whatever it attached is gone.
@@ -136,9 +144,25 @@ class Attacker:
         for s in self.sockets:
             s.close()
 
+    def scene(self):
+        """A client whose head waits, and a back queue, in good order: for commands to break."""
+        server, listening = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+        near, c = (socket.create_connection(s.getsockname()) for s in (server, listening))
+        self.sockets += [listening, near, c, server.accept()[0]]
+        server.close()
+        c.send(HEAD + bytes(3000))
+        for name, values in (("router-attach", {}), ("listener-add", {"fd": listening.fileno()}),
+                             ("queue-add", {"fd": near.fileno(), "side": 2})):
+            number, operation = next((n, o) for n, o in requests if o["name"] == name)
+            payload = b"".join(struct.pack("=HHI", 8, numbers[operation["attribute-set"], key], value)
+                               for key, value in values.items())
+            self.netlink.ask(self.family, REQUEST | ACK, struct.pack("=BBH", number, 1, 0) + payload)
+
     def descriptors(self):
         """A new descriptor of a random kind, or one less; what is connected may say something."""
-        if len(self.sockets) > DESCRIPTORS or self.sockets and self.random.random() < 0.5:
+        while len(self.sockets) > DESCRIPTORS:
+            self.sockets.pop(0).close()
+        if self.sockets and self.random.random() < 0.5:
             s = self.random.choice(self.sockets)
             if self.random.random() < 0.6:
                 return self.speak(s)
@@ -175,7 +199,7 @@ class Attacker:
     def speak(self, s):
         if not isinstance(s, socket.socket):
             return
-        data = self.random.choice([HEAD, HEAD + b"x" * 3000, b"HTTP/1.1 200 OK\r\n\r\n", os.urandom(100)])
+        data = self.random.choice([HEAD, HEAD + b"x" * 3000, b"HTTP/1.1 200 OK\r\n\r\n", self.random.randbytes(100)])
         try:
             s.setblocking(False)
             s.send(data)
@@ -186,20 +210,22 @@ class Attacker:
         number, operation = self.random.choices(requests, weights)[0]
         listed = operation["do"].get("request", {}).get("attributes", [])
         space = operation["attribute-set"]
-        if self.random.random() < 0.1:
+        if self.random.random() < 0.02:
             listed = [a["name"] for a in sets[space]]
         payload = b""
+        # Many are well formed, so that they get as far as what they say.
+        self.broken = self.random.choice([0, 0, 0.1])
         for attribute in sets[space]:
             # Those without which the command says nothing, and the others.
-            chosen = 0.95 if attribute["name"] in NEEDED else 0.25
+            chosen = 0.95 if attribute["name"] in NEEDED else 0.08
             if attribute["name"] not in listed:
-                chosen = 0.01
+                chosen = 0.01 if self.broken else 0
             if self.random.random() < chosen:
                 payload += self.attribute(space, attribute, number)
         if number == self.random.randrange(60):
             number = self.random.randrange(256)
         if self.random.random() < 0.02:
-            payload += os.urandom(self.random.randrange(40))
+            payload += self.random.randbytes(self.random.randrange(40))
         version = 1 if self.random.random() < 0.98 else self.random.randrange(256)
         flags = REQUEST | ACK | (DUMP if self.random.random() < 0.03 else 0)
         head = struct.pack("=BBH", number, version, 0)
@@ -214,27 +240,25 @@ class Attacker:
 
     def attribute(self, space, attribute, operation):
         kind, name = numbers[space, attribute["name"]], attribute["name"]
-        value = self.value(attribute)
+        value = self.value(space, attribute)
         if (spec["operations"]["list"][operation - 1]["name"], name) == ("router-takeover", "id"):
             while value in self.spared:
-                value = self.value(attribute)
+                value = self.value(space, attribute)
         raw = {"u16": "=H", "u32": "=I", "uint": "=Q"}.get(attribute["type"])
         data = value if raw is None else struct.pack(raw, value % (1 << 8 * struct.calcsize(raw)))
-        broken = self.random.random()
-        if broken < 0.02:
+        how = self.random.randrange(5) if self.random.random() < self.broken else None
+        if how == 0:
             data = data[: self.random.randrange(len(data) + 1)]
-        elif broken < 0.04:
-            data += os.urandom(self.random.randrange(1, 9))
-        elif broken < 0.05:
+        elif how == 1:
+            data += self.random.randbytes(self.random.randrange(1, 9))
+        elif how == 2:
             kind |= NESTED
-        elif broken < 0.06:
+        elif how == 3:
             data = struct.pack("=HH", 200, kind) + data
-        length = 4 + len(data)
-        if self.random.random() < 0.01:
-            length = self.random.randrange(1 << 16)
+        length = self.random.randrange(1 << 16) if how == 4 else 4 + len(data)
         return struct.pack("=HH", length & 0xFFFF, kind) + data + bytes(-len(data) % 4)
 
-    def value(self, attribute):
+    def value(self, space, attribute):
         name, kind, r = attribute["name"], attribute["type"], self.random
         if kind == "flag":
             return b""
@@ -246,10 +270,11 @@ class Attacker:
             mine = [s.fileno() for s in self.sockets] or [0]
             return r.choice([r.choice(mine)] * 9 + [r.randrange(1 << 31)])
         if name in ("id", "to"):
-            known = self.netlink.ids or [1]
+            known = self.netlink.ids[space] or [1]
+            waits = self.netlink.ids["head"] if space == "queue" and name == "id" else []
             # Ids are given one after the other: those of others can be guessed.
             near = max(1, known[-1] + r.randrange(-20, 20))
-            return r.choice([r.choice(known)] * 6 + [near, near, r.randrange(1, 40), r.randrange(1 << 32)])
+            return r.choice([r.choice(known)] * 6 + [r.choice(waits or known)] * 4 + [near, r.randrange(1 << 32)])
         if name == "side":
             return r.choice([1, 2, 2, 3])
         if name == "generation":
