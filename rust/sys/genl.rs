@@ -294,6 +294,18 @@ unsafe extern "C" fn dumpit<L: List>(
     let Some(skb_ptr) = NonNull::new(skb) else {
         return EINVAL.to_errno();
     };
+    // SAFETY: netlink_dump() passes a valid control block, whose request has a generic netlink
+    // header behind its own, and a place for words, which are static. The family was
+    // registered before.
+    unsafe {
+        let header = (*cb).nlh.add(1).cast::<bindings::genlmsghdr>();
+        if u32::from((*header).version) != (*FAMILY.get()).version {
+            if let Some(extack) = (*cb).extack.as_mut() {
+                extack._msg = c"this module speaks another version of the family".as_ptr().cast();
+            }
+            return EPROTO.to_errno();
+        }
+    }
     // SAFETY: netlink_dump() passes a valid control block and message. The first of `args`
     // is ours between calls, zero at first.
     let (done, len) = unsafe {

@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// Checks of this file.
-pub const PLAN: u32 = 47;
+pub const PLAN: u32 = 49;
 
 /// Name, errno, command, attributes.
 pub type Case = (&'static str, i32, u8, Vec<Attr>);
@@ -46,6 +46,9 @@ fn versions(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
         other.version = version;
         let answer = other.call(cmd::ROUTER_ATTACH, &[])?;
         let told = answer.map_err(|r| (r.errno, r.text.contains("version")));
+        let dump = other.dump(cmd::ROUTER_GET)?.map(|_| ()).map_err(|r| r.errno);
+        let name = format!("dump of version {version}");
+        tap.equal(&name, dump, Err(EPROTO));
         let same = everything(&mut scene.client)? == before;
         let name = format!("router-attach of version {version}");
         tap.equal(&name, (told, same), (Err((EPROTO, true)), true));
