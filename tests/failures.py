@@ -206,7 +206,7 @@ def load_the_module():
     nth, code = load(many if DEBUG else 0)
     assert code == 0, os.strerror(code)
     total, refused = (many - nth.left if DEBUG else 0), 0
-    for n in [*range(1, total - 120, max(1, total // 40)), *range(max(1, total - 120), total + 1)]:
+    for n in [*range(1, total - 120, max(1, total // 15)), *range(max(1, total - 120), total + 1)]:
         nth, code = load(n)
         assert code in (0, errno.ENOMEM), f"allocation {n}: {os.strerror(code)}"
         refused += code != 0

@@ -315,7 +315,8 @@ def attack(seed, spared, elsewhere):
     sent, refused = sum(a.sent for a in attackers), sum(a.refused for a in attackers)
     wrong += [mute for a in attackers for mute in a.mute]
     never = {o["name"] for _, o in requests}.difference(*(a.accepted for a in attackers))
-    if len(never) > 3 or refused < 100:
+    # A slow machine sends few.
+    if sent > 1000 and len(never) > 3 or refused < 50:
         wrong.append("the commands are not random enough")
     print(f"# {sent} commands, {refused} of them refused; never accepted: {never}", *wrong[:20], sep="\n# ", flush=True)
     sys.exit(bool(wrong))
@@ -348,6 +349,8 @@ def storm():
             x.c.sendall(HEAD)
             x.generation = p.r.event("head", x.f)["generation"]
         codes = [child.exitcode for child in processes]
+        wait_for("what the attackers had is gone",
+                 lambda: {q["router"] for q in p.r.dump("queue-get")} == {p.r.me["id"]})
         print(f"# {n} exchanges beside it", flush=True)
         assert codes == [0, 0], f"the attackers ended with {codes}"
         assert n > 3, "the traffic stood still"

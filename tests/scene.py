@@ -47,7 +47,7 @@ class Path:
 
     def __exit__(self, *_):
         for q in self.r.dump("queue-get"):
-            if q["state"] != "draining" and q["router"] == self.r.me["id"]:
+            if q["state"] != "draining":
                 self.r.do("queue-abort", id=q["id"])
         self.r.do("listener-del", id=self.listener["id"])
         self.r.close()

@@ -25,8 +25,9 @@ int up_adopted_init(void)
 	struct socket *sock;
 	int err = sock_create_kern(&init_net, AF_INET, SOCK_STREAM, IPPROTO_TCP, &sock);
 
+	/* It says so when there is no memory. */
 	if (err)
-		return err;
+		return err == -ENFILE ? -ENOMEM : err;
 	up_sk_callbacks(sock->sk, &up_plain);
 	sock_release(sock);
 	return 0;
