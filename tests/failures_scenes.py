@@ -30,7 +30,7 @@ def open_path(p, more=b""):
 
 
 def sending(sock, data):
-    t = threading.Thread(target=sock.sendall, args=(data,))
+    t = threading.Thread(target=sock.sendall, args=(data,), daemon=True)
     t.start()
     return t
 

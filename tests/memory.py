@@ -96,7 +96,7 @@ def bodies_arrive(p, paths):
     for x in paths:
         x.b, x.s = p.back()
         p.r.do("route", id=x.f, generation=1, to=x.b, framing="length", length=SIZE, data=HEAD)
-        x.reader = threading.Thread(target=read, args=(x,))
+        x.reader = threading.Thread(target=read, args=(x,), daemon=True)
         x.reader.start()
     for x in paths:
         x.reader.join()
