@@ -179,7 +179,7 @@ impl Listener {
             match self.sock.accept() {
                 Ok(Some(child)) => self.adopt(child),
                 Err(e) if e == ECONNABORTED => {}
-                Err(e) if e == ENOMEM || e == ENFILE => return,
+                Err(e) if e == ENOMEM => return,
                 // An error, EINVAL: its owner shut it down, which ended those who waited.
                 Ok(None) | Err(_) => break,
             }

@@ -104,7 +104,8 @@ pub fn adopt<T: Endpoint>(
             gen::up_sk_callbacks(sk, this.saved().0.get());
             let user = Arc::into_raw(this.clone());
             gen::up_sk_set_user_data(sk, user.cast_mut().cast());
-            // `fits` saw that nobody else has that place.
+            // `fits` saw that nobody else has that place. First, so that no child is born with
+            // our callbacks and without it.
             gen::up_ulp_hold(sk);
             gen::up_sk_set_callbacks(sk, &ours::<T>());
         }
