@@ -43,6 +43,7 @@ struct Stop(Arc<Engine>);
 
 impl kernel::Module for Underpass {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        sys::hook::init()?;
         let engine = Engine::new()?;
         ENGINE.set(engine.clone());
         // Stops it again if one of the next fails.

@@ -11,6 +11,7 @@ import socket
 import threading
 
 from scene import BULK, DEBUG, HEAD, MIB, Path, connect, content, expect_reset, reset
+from starving import Starving
 from ynlrouter import DEADLINE, read_exactly, read_to_end, tap, wait_for
 
 ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -483,36 +484,6 @@ def until_close_fin_while_the_client_is_full():
         assert reader.body()[0] == body, "content differs"
         t.join()
         assert p.r.event("done", x.b)["result"] == "complete"
-
-
-class Starving:
-    """Lets allocations fail in kernel threads, where the module works, and counts them."""
-
-    FOLDERS = ("/sys/kernel/debug/fail_page_alloc/", "/sys/kernel/debug/failslab/")
-    MANY = 1000000
-
-    def set(self, **values):
-        for folder in self.FOLDERS:
-            for name, value in values.items():
-                with open(folder + name.replace("_", "-"), "w", encoding="ascii") as f:
-                    f.write(str(value))
-
-    def __enter__(self):
-        self.set(task_filter="Y", ignore_gfp_wait="N", verbose=0, interval=1, times=self.MANY)
-        with open(self.FOLDERS[0] + "min-order", "w", encoding="ascii") as f:
-            f.write("0")
-        self.set(probability=30)
-        return self
-
-    def failed(self):
-        def left(folder):
-            with open(folder + "times", encoding="ascii") as f:
-                return int(f.read())
-
-        return [self.MANY - left(folder) for folder in self.FOLDERS]
-
-    def __exit__(self, *_):
-        self.set(probability=0)
 
 
 def no_memory():

@@ -2,20 +2,24 @@
 """Owner death, namespace exit, rmmod: at any moment, without a leak.
 
 That memory and references are back is also judged from outside: the runner unloads the
-module after each script, the debug kernel looks for leaks, and its log must be clean.
+module after each script, the debug kernel looks for leaks, and its log must be clean. The argument
+says how often the module is unloaded and loaded under load; 1000 takes some minutes.
 """
 
+import ctypes
 import errno
 import multiprocessing
 import os
 import socket
 import subprocess
+import sys
 import threading
 
 from ynlrouter import DEADLINE, Router, read_exactly, tap, wait_for
 
 MODULE = "/payload/underpass.ko"
 DEBUG = os.environ.get("UNDERPASS_KERNEL") == "debug"
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else (5 if DEBUG else 30)
 HEAD = b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n"
 LENGTH = 1 << 40
 
@@ -95,9 +99,85 @@ def rmmod_with_transfers():
     r.close()
 
 
+def listener_shut_down_by_its_owner():
+    """A listening socket that its owner shut down lets the module go like any other."""
+    r = Router({"grace": 0})
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        listener = r.do("listener-add", fd=s.fileno(), connections=1)["id"]
+        # One is accepted, the others wait in the socket.
+        clients = [socket.create_connection(s.getsockname(), timeout=DEADLINE) for _ in range(3)]
+        wait_for("one is accepted", lambda: r.do("listener-get", id=listener)["open"] == 1)
+        s.shutdown(socket.SHUT_RDWR)
+        r.do("listener-del", id=listener)
+    r.close()
+    wait_for("no reference is left", lambda: references() == 0)
+    for c in clients:
+        c.close()
+
+
+def loaded_again():
+    """The module goes and comes; whoever still leads to it would not survive that."""
+    wait_for("no reference is left", lambda: references() == 0)
+    for command in (("rmmod", "underpass"), ("insmod", MODULE)):
+        said = run(*command)
+        assert said.returncode == 0, said
+
+
+def says_and_hears(one, other):
+    """Bytes in both directions, and who waits for them is woken."""
+    for s in (one, other):
+        s.settimeout(DEADLINE)
+    for speaker, hearer in ((one, other), (other, one)):
+        heard = []
+        t = threading.Thread(target=lambda: heard.append(read_exactly(hearer, 100000)), daemon=True)
+        t.start()
+        speaker.sendall(bytes(100000))
+        t.join(DEADLINE)
+        assert heard == [bytes(100000)], "content differs, or was not heard"
+
+
+def accepted_by_its_owner():
+    """A listening socket is the module's, and its owner accepts from it all the same: what it
+    gets is an ordinary socket, and outlives the module."""
+    r = Router({"grace": 0})
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        listener = r.do("listener-add", fd=s.fileno(), connections=1)["id"]
+        clients = [socket.create_connection(s.getsockname(), timeout=DEADLINE) for _ in range(2)]
+        wait_for("one is accepted", lambda: r.do("listener-get", id=listener)["open"] == 1)
+        mine, _ = s.accept()
+        says_and_hears(mine, clients[1])
+        r.close()
+        loaded_again()
+    says_and_hears(mine, clients[1])
+    for one in (mine, *clients):
+        one.close()
+
+
+def connection_that_its_owner_makes_listen():
+    """So do those that an adopted connection is given when its owner disconnects it and makes it listen."""
+    r = Router({"grace": 0})
+    server = socket.create_server(("127.0.0.1", 0))
+    adopted = socket.create_connection(server.getsockname())
+    r.do("queue-add", fd=adopted.fileno(), side="back")
+    libc = ctypes.CDLL(None, use_errno=True)
+    nowhere = socket.AF_UNSPEC.to_bytes(16, sys.byteorder)
+    assert libc.connect(adopted.fileno(), nowhere, 16) == 0, os.strerror(ctypes.get_errno())
+    adopted.bind(("127.0.0.1", 0))
+    adopted.listen()
+    c = socket.create_connection(adopted.getsockname(), timeout=DEADLINE)
+    mine, _ = adopted.accept()
+    says_and_hears(mine, c)
+    r.close()
+    adopted.close()
+    loaded_again()
+    says_and_hears(mine, c)
+    for one in (mine, c, server):
+        one.close()
+
+
 def load_and_unload_under_load():
     """Each round unloads as soon as the last reference is gone, with clients still knocking."""
-    for _ in range(5 if DEBUG else 25):
+    for _ in range(ROUNDS):
         r = Router({"grace": 0})
         c, s, f, _, _ = start_transfer(r)
         threads = pump(c, s)
@@ -107,11 +187,7 @@ def load_and_unload_under_load():
         s.close()
         for t in threads:
             t.join(DEADLINE)
-        wait_for("no reference is left", lambda: references() == 0)
-        said = run("rmmod", "underpass")
-        assert said.returncode == 0, said
-        said = run("insmod", MODULE)
-        assert said.returncode == 0, said
+        loaded_again()
 
 
 def in_namespace(ready, go):
@@ -181,6 +257,9 @@ def router_killed_with_all_kinds_of_queues():
 
 tap([
     ("module unloaded with transfers in flight: EBUSY, and they go on", rmmod_with_transfers),
+    ("a listening socket shut down by its owner", listener_shut_down_by_its_owner),
+    ("a connection that its owner accepted from an adopted socket", accepted_by_its_owner),
+    ("an adopted connection that its owner makes listen", connection_that_its_owner_makes_listen),
     ("load/unload under load", load_and_unload_under_load),
     ("network namespace deleted in mid-transfer", namespace_deleted_in_mid_transfer),
     ("router killed with all kinds of queues", router_killed_with_all_kinds_of_queues),

@@ -35,8 +35,8 @@ def reset(s):
 class Path:
     """Client - front queue - router - back queue - server, all of it open."""
 
-    def __init__(self, family=socket.AF_INET, **listener):
-        self.r = Router()
+    def __init__(self, family=socket.AF_INET, router=None, **listener):
+        self.r = router or Router()
         host = "127.0.0.1" if family == socket.AF_INET else "::1"
         self.server = socket.create_server((host, 0), family=family)
         self.server.settimeout(DEADLINE)

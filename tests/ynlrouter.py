@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.environ["YNL"], "pyynl"))
-from lib import YnlFamily  # noqa: E402
+from lib import NlError, YnlFamily  # noqa: E402
 from lib.ynl import GenlProtocol  # noqa: E402
 
 # A guest without KVM, with KASAN and lockdep, may need this long for what takes a moment.
@@ -37,10 +37,12 @@ class Client(YnlFamily):
 class Router:
     """An attached router. Events are kept until somebody waits for them."""
 
+    client = Client
+
     def __init__(self, attach=None, takeover=None):
         # The client keeps family numbers; a module that was loaded again has another.
         GenlProtocol.genl_family_name_to_id = {}
-        self.ynl = Client(os.environ["SPEC"], schema=False)
+        self.ynl = self.client(os.environ["SPEC"], schema=False)
         self.kept = []
         if takeover is None:
             self.me = self.ynl.do("router-attach", attach or {})

@@ -401,13 +401,20 @@ fn the_familys_id() {
         3, 2, 0, 0,                                                  // CTRL_CMD_GETFAMILY
         14, 0, 2, 0,  b'u', b'n', b'd', b'e', b'r', b'p', b'a', b's', b's', 0,  0, 0,
     ]);
-    let answer = [
-        44, 0, 0, 0,  0x10, 0,  0, 0,  1, 0, 0, 0,  1, 0, 0, 0,
+    let mut answer = [
+        52, 0, 0, 0,  0x10, 0,  0, 0,  1, 0, 0, 0,  1, 0, 0, 0,
         1, 2, 0, 0,                                                  // CTRL_CMD_NEWFAMILY
         14, 0, 2, 0,  b'u', b'n', b'd', b'e', b'r', b'p', b'a', b's', b's', 0,  0, 0,
         6, 0, 1, 0,  0x1d, 0, 0, 0,                                  // CTRL_ATTR_FAMILY_ID
+        8, 0, 3, 0,  1, 0, 0, 0,                                     // CTRL_ATTR_VERSION
     ];
     assert_eq!(family::answer(&answer), Ok(0x1d));
+    answer[48] = 2;
+    let other = family::answer(&answer).unwrap_err();
+    assert_eq!(other, family::FamilyError::Version(2));
+    assert!(other.to_string().contains("speaks version 2 "), "{other}");
+    answer[46] = 9;                                                  // no version at all
+    assert_eq!(family::answer(&answer), Err(family::FamilyError::NoAnswer));
     let refused = [
         36, 0, 0, 0,  2, 0,  0, 0x01,  1, 0, 0, 0,  1, 0, 0, 0,
         0xfe, 0xff, 0xff, 0xff,                                      // ENOENT

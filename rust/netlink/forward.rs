@@ -5,13 +5,15 @@
 
 use super::body::Body;
 use super::gen::{cmd, queue, CANCEL_POLICY, FORWARD_POLICY, ROUTE_POLICY};
-use super::queue::{answer, check_open, own};
+use super::queue::{check_open, own};
 use super::relay::arming;
+use super::reply::{self, SIZE};
 use super::send::{check_quiet, keep, note, send_to};
 use super::{engine, refuse, required};
 use crate::framing::{Framing, Refusal as Rule, Side, State};
 use crate::queue::{cancel, Move, Onward, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
+use crate::sys::message::Message;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -175,6 +177,8 @@ impl Do for Cancel {
         let engine = engine()?;
         let q = own(&engine, request, queue::ID, "id")?;
         let generation = required(request, queue::GENERATION, "generation")?;
+        // Memory first: a refusal must have cancelled nothing.
+        let mut message = Message::reply(request, Self::CMD, SIZE)?;
         {
             let mut inner = q.inner.lock();
             check_open(&inner, &q)?;
@@ -188,6 +192,7 @@ impl Do for Cancel {
                 return Err(broke(&q, generation, Rule::Idle));
             }
         }
-        answer(request, Self::CMD, &q)
+        reply::queue(message.writer(), &q)?;
+        Ok(message.answer(request)?)
     }
 }

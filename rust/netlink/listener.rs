@@ -52,7 +52,7 @@ fn answer(request: &Request<'_>, cmd: u8, l: &Listener) -> Result<(), Refusal> {
 fn find(engine: &Engine, request: &Request<'_>, id: u32) -> Result<Arc<Listener>, Refusal> {
     engine
         .listener(id)
-        .filter(|l| l.router.net == request.net())
+        .filter(|l| l.router.net == request.net() && !l.has_ended())
         .ok_or_else(|| refuse!(ENOENT, listener::ID, "there is no listener {id}"))
 }
 
@@ -77,10 +77,13 @@ impl Do for Add {
         let sock = Sock::from_fd(fd).map_err(refused)?;
         listening(&sock.kind(), request.net()).map_err(refused)?;
         let l = Listener::new(&engine, &router, sock, terms)?;
+        // Memory first: once adopted, what waits in the backlog would be accepted.
+        let mut message = Message::reply(request, Self::CMD, reply::SIZE)?;
+        reply::listener(message.writer(), &l)?;
         engine
             .add_listener(&l, |kind| listening(kind, request.net()))
             .map_err(refused)?;
-        answer(request, Self::CMD, &l).inspect_err(|_| Listener::end(&l))?;
+        message.answer(request).inspect_err(|_| Listener::end(&l))?;
         // Only now, so that no head comes before the reply.
         Listener::open(&l);
         Ok(())

@@ -28,7 +28,7 @@ fn connected(kind: &Kind, net: NetId) -> Result<(), FdError> {
     }
 }
 
-pub fn answer(request: &Request<'_>, cmd: u8, q: &Queue) -> Result<(), Refusal> {
+fn answer(request: &Request<'_>, cmd: u8, q: &Queue) -> Result<(), Refusal> {
     let mut message = Message::reply(request, cmd, reply::SIZE)?;
     reply::queue(message.writer(), q)?;
     Ok(message.answer(request)?)

@@ -81,8 +81,12 @@ impl Do for Takeover {
         let id = required(request, router::ID, "id")?;
         not_yet(request, &engine)?;
         let r = find(&engine, request, id)?;
+        // Memory first: without it, the owner stays who it is.
+        let mut message = Message::reply(request, Self::CMD, reply::SIZE)?;
         let former = r.new_owner(request.portid(), terms(request));
-        let answered = answer(request, Self::CMD, &r);
+        let answered = reply::router(message.writer(), &r)
+            .and_then(|()| message.answer(request))
+            .map_err(Refusal::from);
         if former != 0 && tell_ousted(request, &r, former).is_err() {
             // One that has no room sees that something was lost, and may ask for its router.
             pr_debug!(

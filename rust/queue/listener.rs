@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A listening socket whose connections become front queues.
 //!
-//! Invariant: children inherit the listener's callbacks, so each gets the original ones back
-//! before anything else, also those that were waiting when the listener was released.
+//! Invariant: who was waiting when the listener ended is accepted as well.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +12,7 @@ use crate::sys::clock;
 use crate::sys::hook::{self, Endpoint, Saved, Wake};
 use crate::sys::sock::{Addr, Sock};
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::atomic::{Atomic, Full, Relaxed};
 use kernel::sync::{Arc, ArcBorrow};
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 
@@ -50,6 +49,7 @@ pub struct Listener {
     open: Atomic<u32>,
     engine: Arc<Engine>,
     opened: Atomic<u32>,
+    ended: Atomic<u32>,
     sock: Sock,
     saved: Saved,
     #[pin]
@@ -78,6 +78,7 @@ impl Listener {
                 open: Atomic::new(0),
                 engine: engine.clone(),
                 opened: Atomic::new(0),
+                ended: Atomic::new(0),
                 sock,
                 saved: Saved::new(),
                 work <- new_work!("underpass_listener"),
@@ -111,7 +112,6 @@ impl Listener {
     }
 
     fn adopt(&self, child: Sock) {
-        hook::restore_child(self, &child);
         self.accepted.add(1, Relaxed);
         self.router.note_accepted();
         let limit = self.terms.head_limit;
@@ -158,22 +158,33 @@ impl Listener {
         Self::kick(this.as_arc_borrow());
     }
 
+    /// Whether it accepts nothing new.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed) != 0
+    }
+
     /// Stops listening. Connections that wait to be accepted still are.
     pub fn end(this: &Arc<Self>) {
-        if !this.engine.remove_listener(this) {
-            return;
+        if this.ended.xchg(1, Full) == 0 {
+            // Its drop waits until no callback runs.
+            drop(hook::release(this));
+            this.empty();
         }
-        // Its drop waits until no callback runs; from then on no child can inherit ours.
-        drop(hook::release(this));
+    }
+
+    /// Accepts who waits, and then is gone. Without memory for one it stays in the table, and
+    /// the clock tries again.
+    fn empty(self: &Arc<Self>) {
         loop {
-            match this.sock.accept() {
-                Ok(Some(child)) => this.adopt(child),
-                Ok(None) => return,
+            match self.sock.accept() {
+                Ok(Some(child)) => self.adopt(child),
                 Err(e) if e == ECONNABORTED => {}
-                // Children that stay behind keep our callbacks, which do nothing any more.
-                Err(_) => return hook::pin_module("a listener could not be emptied"),
+                Err(e) if e == ENOMEM => return,
+                // An error, EINVAL: its owner shut it down, which ended those who waited.
+                Ok(None) | Err(_) => break,
             }
         }
+        self.engine.remove_listener(self);
     }
 }
 
@@ -197,7 +208,10 @@ impl WorkItem for Listener {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        if this.opened.load(Relaxed) != 0 && this.accept(BATCH) {
+        if this.has_ended() {
+            // Whoever ended it may be at it: then one of the two finds nothing.
+            this.empty();
+        } else if this.opened.load(Relaxed) != 0 && this.accept(BATCH) {
             Self::kick(this.as_arc_borrow());
         }
     }

@@ -161,6 +161,19 @@ impl Request<'_> {
         unsafe { gen::up_genl_info_net(self.info.as_ptr()) }
     }
 
+    /// A sender of another version may mean something else by the same numbers.
+    fn check_version(&self) -> Result<(), Refusal> {
+        // SAFETY: a request has a generic netlink header; the family was registered before.
+        let (given, ours) = unsafe { ((*self.info().genlhdr).version, (*FAMILY.get()).version) };
+        if u32::from(given) == ours {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            EPROTO,
+            format_args!("this module speaks version {ours} of the family, not {given}"),
+        ))
+    }
+
     /// The sender's network namespace, which lives through the call.
     pub fn net(&self) -> NetId {
         NetId::new(self.raw_net())
@@ -263,7 +276,7 @@ unsafe extern "C" fn doit<C: Do>(
         max: max_attr(C::POLICY),
         _lives: PhantomData,
     };
-    match C::run(&request) {
+    match request.check_version().and_then(|()| C::run(&request)) {
         Ok(()) => 0,
         Err(refusal) => request.refuse(&refusal),
     }
@@ -281,6 +294,20 @@ unsafe extern "C" fn dumpit<L: List>(
     let Some(skb_ptr) = NonNull::new(skb) else {
         return EINVAL.to_errno();
     };
+    // SAFETY: netlink_dump() passes a valid control block, whose request has a generic netlink
+    // header behind its own, and a place for words, which are static. The family was
+    // registered before.
+    unsafe {
+        let header = (*cb).nlh.add(1).cast::<bindings::genlmsghdr>();
+        if u32::from((*header).version) != (*FAMILY.get()).version {
+            if let Some(extack) = (*cb).extack.as_mut() {
+                extack._msg = c"this module speaks another version of the family"
+                    .as_ptr()
+                    .cast();
+            }
+            return EPROTO.to_errno();
+        }
+    }
     // SAFETY: netlink_dump() passes a valid control block and message. The first of `args`
     // is ours between calls, zero at first.
     let (done, len) = unsafe {

@@ -53,7 +53,11 @@ void up_sk_kind(struct sock *sk, struct up_kind *kind)
 	kind->protocol = sk->sk_protocol;
 	kind->state = sk->sk_state;
 	kind->has_ulp = sk_is_tcp(sk) && inet_csk(sk)->icsk_ulp_ops;
-	kind->has_user = rcu_access_pointer(sk->sk_user_data) ? 1 : 0;
+	kind->taken = rcu_access_pointer(sk->sk_user_data) ? 1 : 0;
+	if (kind->has_ulp && up_ulp_is_ours(sk)) {
+		kind->has_ulp = 0;
+		kind->taken = 1;
+	}
 }
 
 void up_sk_callbacks(struct sock *sk, struct up_callbacks *cb)

@@ -2,7 +2,8 @@
 /*
  * What Rust cannot reach by itself: inline functions, fields of structures that
  * bindgen must not lay out (struct sock and its kin), and values of macros.
- * No logic lives in helpers.c; what works on a stream's queues is in stream.c.
+ * No logic lives in helpers.c; what works on a stream's queues is in stream.c, and what an
+ * adopted socket passes on in adopted.c.
  * bindgen reads only these declarations.
  */
 #ifndef UNDERPASS_HELPERS_H
@@ -56,8 +57,8 @@ struct up_kind {
 	__u16 type;
 	__u16 protocol;
 	__u8 state;
-	__u8 has_ulp;
-	__u8 has_user;	/* somebody's sk_user_data */
+	__u8 has_ulp;	/* somebody else's */
+	__u8 taken;	/* by somebody's sk_user_data, or not let go by us yet */
 };
 
 void up_lock_sock(struct sock *sk);
@@ -75,6 +76,12 @@ int up_send_pages(struct socket *sock, const struct bio_vec *ranges, __u32 count
 		  size_t bytes);
 int up_sk_abort(struct sock *sk, int err);
 void up_sk_set_nodelay(struct sock *sk);
+
+int up_adopted_init(void);
+void up_ulp_hold(struct sock *sk);
+void up_ulp_leave(struct sock *sk);
+bool up_ulp_is_ours(const struct sock *sk);
+int up_accept(struct socket *sock, struct socket **new);
 
 void up_rx_status(struct sock *sk, struct up_rx *rx);
 struct sk_buff *up_rx_first(struct sock *sk);

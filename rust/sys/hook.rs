@@ -4,7 +4,8 @@
 //! Invariants: while adopted, `sk_user_data` owns one reference of the endpoint. Callbacks
 //! run in softirq or task context, some inside our own socket calls: they set atomics
 //! and enqueue work, and never wait. The reference is dropped only after an RCU grace
-//! period, because a callback may still be reading it.
+//! period, because a callback may still be reading it. Nobody but the socket gets to keep our
+//! callbacks: not its children, nor an upper layer protocol (`adopted.c`).
 
 use super::gen;
 use super::sock::{Kind, Sock};
@@ -77,6 +78,12 @@ fn same(a: &gen::up_callbacks, b: &gen::up_callbacks) -> bool {
     key(a) == key(b)
 }
 
+/// To be called by module init, before a socket is adopted.
+pub fn init() -> Result {
+    // SAFETY: process context; module init runs alone.
+    kernel::error::to_result(unsafe { gen::up_adopted_init() })
+}
+
 /// Leads the callbacks of `this.sock()` to `this`, if `fits` says so of its kind under the
 /// locks. Wakes `this` once, since data may be there already.
 pub fn adopt<T: Endpoint>(
@@ -97,6 +104,9 @@ pub fn adopt<T: Endpoint>(
             gen::up_sk_callbacks(sk, this.saved().0.get());
             let user = Arc::into_raw(this.clone());
             gen::up_sk_set_user_data(sk, user.cast_mut().cast());
+            // `fits` saw that nobody else has that place. First, so that no child is born with
+            // our callbacks and without it.
+            gen::up_ulp_hold(sk);
             gen::up_sk_set_callbacks(sk, &ours::<T>());
         }
     }
@@ -109,27 +119,6 @@ pub fn adopt<T: Endpoint>(
         T::wake(this.as_arc_borrow(), Wake::Read);
     }
     verdict
-}
-
-/// Gives an accepted socket the callbacks its listener had before adoption: children
-/// inherit the listener's.
-pub fn restore_child<T: Endpoint>(listener: &T, child: &Sock) {
-    let sk = child.sk();
-    // SAFETY: a valid socket, nobody else's yet; process context, no socket lock held.
-    unsafe {
-        gen::up_lock_sock(sk);
-        gen::up_callback_lock(sk);
-        gen::up_sk_set_callbacks(sk, &listener.saved().get());
-        gen::up_callback_unlock(sk);
-        gen::up_release_sock(sk);
-    }
-}
-
-/// Keeps the module for ever, because somebody holds pointers to its callbacks.
-pub fn pin_module(why: &str) {
-    // SAFETY: the caller holds a socket, hence the module, which is live.
-    unsafe { gen::up_module_get() };
-    pr_warn!("{why}: the module cannot be unloaded any more\n");
 }
 
 /// The reference that `sk_user_data` owned. Its drop waits for an RCU grace period.
@@ -154,9 +143,10 @@ pub fn release<T: Endpoint>(this: &Arc<T>) -> Option<Retired<T>> {
             if same(&now, &ours::<T>()) {
                 gen::up_sk_set_callbacks(sk, &this.saved().get());
             } else {
-                // A ULP was installed after adoption and saved *our* callbacks. They do
-                // nothing once user data is gone, but the module must stay.
-                pin_module("a socket got an upper layer protocol after its adoption");
+                // Another module put its own there unasked, and may have saved ours. They do
+                // nothing once user data is gone, but this module must stay.
+                gen::up_module_get();
+                pr_warn!("an adopted socket has foreign callbacks: the module stays for ever\n");
             }
             gen::up_sk_set_user_data(sk, core::ptr::null_mut());
         }
@@ -176,18 +166,23 @@ impl<T: Endpoint> Retired<T> {
         }
         rcu::synchronize_rcu();
         while let Some(one) = many.pop() {
-            let mut one = ManuallyDrop::new(one);
-            // SAFETY: taken once, from a value whose own drop will not run.
-            drop(unsafe { ManuallyDrop::take(&mut one.0) });
+            ManuallyDrop::new(one).let_go();
         }
+    }
+
+    /// To be called once, a grace period after `release`.
+    fn let_go(&mut self) {
+        // SAFETY: a valid socket, whose callbacks were led back a grace period ago.
+        unsafe { gen::up_ulp_leave(self.0.sock().sk()) };
+        // SAFETY: taken once, by the one call.
+        drop(unsafe { ManuallyDrop::take(&mut self.0) });
     }
 }
 
 impl<T: Endpoint> Drop for Retired<T> {
     fn drop(&mut self) {
         rcu::synchronize_rcu();
-        // SAFETY: taken once, here.
-        drop(unsafe { ManuallyDrop::take(&mut self.0) });
+        self.let_go();
     }
 }
 

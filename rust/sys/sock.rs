@@ -31,7 +31,7 @@ pub struct Kind {
     pub connected: bool,
     /// An upper layer protocol such as TLS sits on it.
     pub has_ulp: bool,
-    /// Somebody's `sk_user_data` is set: adopted already, or in a sockmap.
+    /// Adopted already and not let go yet, or in a sockmap.
     pub taken: bool,
 }
 
@@ -115,9 +115,8 @@ impl Sock {
     /// The next connection of this listening socket, if one is there.
     pub fn accept(&self) -> Result<Option<Self>> {
         let mut new = ptr::null_mut();
-        let flags = bindings::O_NONBLOCK as c_int;
         // SAFETY: `self` is a valid socket and `new` a valid place.
-        let ret = unsafe { bindings::kernel_accept(self.sock.as_ptr(), &mut new, flags) };
+        let ret = unsafe { gen::up_accept(self.sock.as_ptr(), &mut new) };
         if ret == EAGAIN_NR {
             return Ok(None);
         }
@@ -159,7 +158,7 @@ impl Sock {
             listening: state == gen::UP_TCP_LISTEN,
             connected: state == gen::UP_TCP_ESTABLISHED || state == gen::UP_TCP_CLOSE_WAIT,
             has_ulp: raw.has_ulp != 0,
-            taken: raw.has_user != 0,
+            taken: raw.taken != 0,
         }
     }
 

@@ -135,13 +135,8 @@ int up_send_pages(struct socket *sock, const struct bio_vec *ranges, __u32 count
 	int ret;
 
 	iov_iter_bvec(&send.msg.msg_iter, ITER_SOURCE, ranges, count, bytes);
+	/* This goes past TLS and the like, which an adopted socket has not: see adopted.c. */
 	lock_sock(send.sk);
-	/* TLS and the like have their own way to send. */
-	if (unlikely(inet_csk(send.sk)->icsk_ulp_ops)) {
-		release_sock(send.sk);
-		send.msg.msg_flags |= MSG_SPLICE_PAGES;
-		return sock_sendmsg(sock, &send.msg);
-	}
 	/* Each skb counts as a user and none gives that back: it must not reach its end. */
 	refcount_set(&up_ubuf.refcnt, 1);
 	send.msg.msg_flags |= MSG_ZEROCOPY;

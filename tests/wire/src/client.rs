@@ -108,6 +108,8 @@ pub struct Client {
     family: u16,
     sequence: u32,
     events: VecDeque<Message>,
+    /// Of the family, as its commands say.
+    pub version: u8,
 }
 
 impl Client {
@@ -120,6 +122,7 @@ impl Client {
             family: GENL_ID_CTRL,
             sequence: 0,
             events: VecDeque::new(),
+            version: VERSION,
         };
         let name = bytes(
             CtrlAttr::FamilyName.into(),
@@ -198,7 +201,7 @@ impl Client {
         self.sequence += 1;
         let generic = GenlmsghdrBuilder::<u8, u16>::default()
             .cmd(number)
-            .version(VERSION)
+            .version(self.version)
             .attrs(attrs.iter().cloned().collect::<GenlBuffer<u16, Buffer>>())
             .build()?;
         let message = NlmsghdrBuilder::default()

@@ -176,6 +176,7 @@ pub mod errno {
     pub const ENOTEMPTY: i32 = 39;
     pub const EBADE: i32 = 52;
     pub const ENODATA: i32 = 61;
+    pub const EPROTO: i32 = 71;
     pub const ENOTSOCK: i32 = 88;
     pub const EMSGSIZE: i32 = 90;
     pub const EPROTONOSUPPORT: i32 = 93;

@@ -3,7 +3,7 @@
 
 use crate::client::{bytes, u32, Attr, Client, Failure};
 use crate::numbers::errno::*;
-use crate::numbers::{cmd, framing, listener, queue, router};
+use crate::numbers::{cmd, framing, listener, queue, router, VERSION};
 use crate::scene::{everything, forward, refused, Scene, GET};
 use crate::sockets::{body, listening, pair, read, V4};
 use crate::tap::Tap;
@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// Checks of this file.
-pub const PLAN: u32 = 45;
+pub const PLAN: u32 = 49;
 
 /// Name, errno, command, attributes.
 pub type Case = (&'static str, i32, u8, Vec<Attr>);
@@ -23,6 +23,7 @@ const NOBODY: u32 = 0x7fff_fff0;
 /// Runs them.
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     let mut scene = Scene::new()?;
+    versions(tap, &mut scene)?;
     unknown(tap, &mut scene)?;
     states(tap, &mut scene)?;
     full(tap, &mut scene)?;
@@ -33,6 +34,27 @@ pub fn run(tap: &mut Tap) -> Result<(), Failure> {
 pub fn all(tap: &mut Tap, scene: &mut Scene, cases: Vec<Case>) -> Result<(), Failure> {
     for (name, errno, number, attrs) in cases {
         scene.refused(tap, name, errno, number, &attrs)?;
+    }
+    Ok(())
+}
+
+/// Whoever speaks another version of the family would be misunderstood.
+fn versions(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
+    for version in [VERSION - 1, VERSION + 1] {
+        let before = everything(&mut scene.client)?;
+        let mut other = Client::new()?;
+        other.version = version;
+        let answer = other.call(cmd::ROUTER_ATTACH, &[])?;
+        let told = answer.map_err(|r| (r.errno, r.text.contains("version")));
+        let dump = other
+            .dump(cmd::ROUTER_GET)?
+            .map(|_| ())
+            .map_err(|r| r.errno);
+        let name = format!("dump of version {version}");
+        tap.equal(&name, dump, Err(EPROTO));
+        let same = everything(&mut scene.client)? == before;
+        let name = format!("router-attach of version {version}");
+        tap.equal(&name, (told, same), (Err((EPROTO, true)), true));
     }
     Ok(())
 }

@@ -70,6 +70,7 @@ fn queue(id: u32, side: Side, state: State) -> QueueInfo {
         unsent: 0,
         to_framing: None,
         idle_ms: None,
+        idle_bytes: None,
         status: None,
         relay_to: None,
         note: 0,

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What an adopted socket gives away, and to whom: its callbacks to nobody, neither to an upper
+ * layer protocol nor to a child; and to a child its memory cgroup.
+ */
+
+#include <linux/cgroup.h>
+#include <linux/memcontrol.h>
+#include <linux/module.h>
+#include <linux/net.h>
+#include <linux/sched.h>
+#include <net/inet_common.h>
+#include <net/inet_connection_sock.h>
+#include <net/net_namespace.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "helpers.h"
+
+/* The callbacks of a TCP socket that is nobody's. Written by module init alone. */
+static struct up_callbacks up_plain;
+
+int up_adopted_init(void)
+{
+	struct socket *sock;
+	int err = sock_create_kern(&init_net, AF_INET, SOCK_STREAM, IPPROTO_TCP, &sock);
+
+	/* It says so when there is no memory. */
+	if (err)
+		return err == -ENFILE ? -ENOMEM : err;
+	up_sk_callbacks(sock->sk, &up_plain);
+	sock_release(sock);
+	return 0;
+}
+
+/* A child is a copy of its listener, locked and not seen by anybody yet. */
+static void up_ulp_clone(const struct request_sock *req, struct sock *child, const gfp_t gfp)
+{
+	inet_csk(child)->icsk_ulp_ops = NULL;
+	up_sk_set_callbacks(child, &up_plain);
+}
+
+/*
+ * Takes the one place that a socket has for an upper layer protocol: TLS that came later would
+ * keep our callbacks as its own. It is not registered, so nobody can ask for it by name.
+ */
+static const struct tcp_ulp_ops up_ulp = {
+	.name = "underpass",
+	.owner = THIS_MODULE,
+	.clone = up_ulp_clone,
+};
+
+/* The place must be free, and the socket locked. */
+void up_ulp_hold(struct sock *sk)
+{
+	WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, &up_ulp);
+}
+
+/* To be called a grace period after the callbacks became others: children are born under RCU. */
+void up_ulp_leave(struct sock *sk)
+{
+	WRITE_ONCE(inet_csk(sk)->icsk_ulp_ops, NULL);
+}
+
+bool up_ulp_is_ours(const struct sock *sk)
+{
+	return READ_ONCE(inet_csk(sk)->icsk_ulp_ops) == &up_ulp;
+}
+
+/* A task pays for what it accepts. A work item is in no group: here the listener's pays. */
+static void up_inherit_memcg(const struct sock *listener, struct sock *child)
+{
+#ifdef CONFIG_MEMCG
+	struct mem_cgroup *memcg = mem_cgroup_from_sk(listener);
+
+	if (memcg && (current->flags & PF_KTHREAD)) {
+		css_get(&memcg->css);
+		child->sk_memcg = memcg;
+	}
+#endif
+}
+
+/* kernel_accept() without waiting; and the memory cgroup stands before __inet_accept() charges. */
+int up_accept(struct socket *sock, struct socket **new)
+{
+	const struct proto_ops *ops = READ_ONCE(sock->ops);
+	struct proto_accept_arg arg = {
+		.flags = O_NONBLOCK,
+		.err = -EINVAL,
+		.kern = true,
+	};
+	struct sock *sk = sock->sk, *child;
+	int err = sock_create_lite(sk->sk_family, sk->sk_type, sk->sk_protocol, new);
+
+	if (err)
+		return err;
+	child = READ_ONCE(sk->sk_prot)->accept(sk, &arg);
+	if (!child) {
+		sock_release(*new);
+		return arg.err;
+	}
+	lock_sock(child);
+	up_inherit_memcg(sk, child);
+	__inet_accept(sock, *new, child);
+	release_sock(child);
+	(*new)->ops = ops;
+	__module_get(ops->owner);
+	return 0;
+}
