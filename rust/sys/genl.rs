@@ -302,7 +302,7 @@ unsafe extern "C" fn dumpit<L: List>(
         if u32::from((*header).version) != (*FAMILY.get()).version {
             if let Some(extack) = (*cb).extack.as_mut() {
                 extack._msg = c"this module speaks another version of the family"
-                    .as_ptr()
+                    .as_char_ptr()
                     .cast();
             }
             return EPROTO.to_errno();

@@ -112,7 +112,7 @@ pub(super) fn limits(table: &LimitsTable) -> Result<Limits, Fault> {
 /// Checks `[route.limits]`: what it does not say is as `all` say.
 pub(super) fn limits_of_route(table: &LimitsTable, all: &Limits) -> Result<Limits, Fault> {
     // These are about connections that no route was chosen for.
-    for foreign in [
+    let mut foreign = [
         &table.head_bytes,
         &table.head_ms,
         &table.target_bytes,
@@ -121,11 +121,12 @@ pub(super) fn limits_of_route(table: &LimitsTable, all: &Limits) -> Result<Limit
         &table.client_idle_ms,
         &table.connect_ms,
         &table.shutdown_ms,
-    ] {
-        if let Some(value) = foreign {
-            let text = "routes have no such limit of their own: set it in [limits]";
-            return Err(Fault::at(value.span(), text));
-        }
+    ]
+    .into_iter()
+    .flatten();
+    if let Some(value) = foreign.next() {
+        let text = "routes have no such limit of their own: set it in [limits]";
+        return Err(Fault::at(value.span(), text));
     }
     over(table, all)
 }

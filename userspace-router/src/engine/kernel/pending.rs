@@ -44,7 +44,7 @@ pub struct Entry {
 /// What a dump says about a command of which the answer was lost.
 pub enum Found {
     /// It was done, and this is the queue.
-    Done(QueueInfo),
+    Done(Box<QueueInfo>),
     /// It was not done.
     Refused,
     /// It was done, or nobody can say.
@@ -118,14 +118,14 @@ impl Entry {
                     (socket.local_addr().ok(), socket.peer_addr().ok());
                 let same = |queue: &&QueueInfo| (queue.local, queue.peer) == ends;
                 match queues.iter().find(same) {
-                    Some(queue) => Found::Done(queue.clone()),
+                    Some(queue) => Found::Done(Box::new(queue.clone())),
                     None => Found::Refused,
                 }
             }
             Wants::Listener(_) => Found::Refused,
             Wants::Cancel(id, generation) => match by_id(*id) {
                 Some(queue) if queue.generation == *generation && cancelled(queue) => {
-                    Found::Done(queue.clone())
+                    Found::Done(Box::new(queue.clone()))
                 }
                 _ => Found::Refused,
             },
