@@ -14,7 +14,7 @@ use signals::Signals;
 use tokio::runtime;
 use underpass::access::AccessLog;
 use underpass::config::{Config, EngineKind, Listener};
-use underpass::engine::kernel::KernelEngine;
+use underpass::engine::kernel::{KernelEngine, Terms};
 use underpass::engine::user::UserEngine;
 use underpass::engine::{Engine, EngineError, Left};
 use underpass::health::check::Checks;
@@ -112,7 +112,11 @@ fn run(file: &Path, takeover: bool) -> Result<ExitCode, String> {
                 let held = former.as_ref().map_or(&[][..], |f| &f.addresses);
                 // Whoever is to be replaced goes on where an address cannot be had.
                 let opened = open(&config.listeners, held)?;
-                let left = engine.begin(former).await.map_err(failed)?;
+                let terms = Terms {
+                    grace: Some(config.limits.grace.as_millis() as u32),
+                    queues: Some(config.limits.queues),
+                };
+                let left = engine.begin(former, terms).await.map_err(failed)?;
                 serve(engine, left, opened, config, signals).await
             }
             EngineKind::User if takeover => {

@@ -48,6 +48,11 @@ pub struct Limits {
     pub drain: Duration,
     /// How long exchanges may go on after SIGTERM.
     pub shutdown: Duration,
+    /// How long connections outlive this process with the engine `kernel`, for another one to
+    /// take them over.
+    pub grace: Duration,
+    /// Connections of both sides at once with the engine `kernel`.
+    pub queues: u32,
 }
 
 impl Default for Limits {
@@ -71,6 +76,8 @@ impl Default for Limits {
             drain_bytes: 1 << 20,
             drain: Duration::from_millis(5_000),
             shutdown: Duration::from_millis(30_000),
+            grace: Duration::from_millis(30_000),
+            queues: 131_072,
         }
     }
 }
@@ -96,6 +103,8 @@ pub(super) struct LimitsTable {
     drain_bytes: Option<Spanned<i64>>,
     drain_ms: Option<Spanned<i64>>,
     shutdown_ms: Option<Spanned<i64>>,
+    grace_ms: Option<Spanned<i64>>,
+    queues: Option<Spanned<i64>>,
 }
 
 /// Bytes of a body in the time that it may stand still; 0: it may be as slow as it likes.
@@ -121,6 +130,8 @@ pub(super) fn limits_of_route(table: &LimitsTable, all: &Limits) -> Result<Limit
         &table.client_idle_ms,
         &table.connect_ms,
         &table.shutdown_ms,
+        &table.grace_ms,
+        &table.queues,
     ]
     .into_iter()
     .flatten();
@@ -175,5 +186,7 @@ fn over(table: &LimitsTable, default: &Limits) -> Result<Limits, Fault> {
         )?,
         drain: ms(&table.drain_ms, default.drain, 0..=3_600_000)?,
         shutdown: ms(&table.shutdown_ms, default.shutdown, 0..=DAY)?,
+        grace: ms(&table.grace_ms, default.grace, 0..=DAY)?,
+        queues: number(table.queues.as_ref(), default.queues.into(), 1..=1 << 20)? as u32,
     })
 }

@@ -52,6 +52,16 @@ pub struct KernelEngine {
     ousted: Option<Option<u32>>,
 }
 
+/// On which terms a process is a router of the module; what is not said is as the module has it
+/// (`underpass.yaml`, set `router`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// Milliseconds that connections outlive the process.
+    pub grace: Option<u32>,
+    /// Connections of both sides at once.
+    pub queues: Option<u32>,
+}
+
 impl KernelEngine {
     /// Becomes a router of the module.
     ///
@@ -59,7 +69,7 @@ impl KernelEngine {
     /// If the module is not loaded, or does not take this process for a router.
     pub async fn attach() -> Result<Self, EngineError> {
         let mut engine = Self::open().await?;
-        engine.attached().await?;
+        engine.attached(Terms::default()).await?;
         Ok(engine)
     }
 
@@ -79,11 +89,11 @@ impl KernelEngine {
         })
     }
 
-    async fn attached(&mut self) -> Result<(), EngineError> {
+    async fn attached(&mut self, terms: Terms) -> Result<(), EngineError> {
         let attach = Command::RouterAttach {
             credit: None,
-            grace: None,
-            queues_max: None,
+            grace: terms.grace,
+            queues_max: terms.queues,
         };
         self.submit(attach, NOBODY);
         let mut inbox = Vec::new();

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use underpass_proto::{messages, Command, Content, ListenerInfo, Reply, RouterInfo};
 
 use super::socket::Read;
-use super::{EngineError, KernelEngine, Left};
+use super::{EngineError, KernelEngine, Left, Terms};
 use crate::engine::Incoming;
 
 /// A router that can be taken over.
@@ -65,19 +65,23 @@ impl KernelEngine {
     ///
     /// # Errors
     /// If the module refuses that: the router was there when `look` looked, and may be gone.
-    pub async fn begin(&mut self, former: Option<Former>) -> Result<Option<Left>, EngineError> {
+    pub async fn begin(
+        &mut self,
+        former: Option<Former>,
+        terms: Terms,
+    ) -> Result<Option<Left>, EngineError> {
         match former {
-            Some(Former { id, .. }) => self.take_over(id).await.map(Some),
-            None => self.attached().await.map(|()| None),
+            Some(Former { id, .. }) => self.take_over(id, terms).await.map(Some),
+            None => self.attached(terms).await.map(|()| None),
         }
     }
 
-    async fn take_over(&mut self, id: u32) -> Result<Left, EngineError> {
+    async fn take_over(&mut self, id: u32, terms: Terms) -> Result<Left, EngineError> {
         let takeover = Command::RouterTakeover {
             id,
             credit: None,
-            grace: None,
-            queues_max: None,
+            grace: terms.grace,
+            queues_max: terms.queues,
         };
         self.ask(&takeover).await?;
         self.id = id;
