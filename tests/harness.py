@@ -106,8 +106,10 @@ class Program:
             text=True,
         )
         self.out, self.err = [], []
+        self.readers = []
         for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
-            threading.Thread(target=self.keep, args=[stream, lines], daemon=True).start()
+            self.readers.append(threading.Thread(target=self.keep, args=[stream, lines], daemon=True))
+            self.readers[-1].start()
 
     @staticmethod
     def keep(stream, lines):
@@ -118,8 +120,13 @@ class Program:
         """The first line for which `condition` holds, when it comes."""
 
         def look():
+            ended = self.process.poll() is not None
+            if ended:
+                # What it said last may still be on its way here.
+                for reader in self.readers:
+                    reader.join(seconds)
             found = next((line for line in list(lines) if condition(line)), None)
-            if found is None and self.process.poll() is not None:
+            if found is None and ended:
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}: {self.err}")
             return found
 
