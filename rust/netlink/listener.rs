@@ -83,9 +83,7 @@ impl Do for Add {
         engine
             .add_listener(&l, |kind| listening(kind, request.net()))
             .map_err(refused)?;
-        message
-            .answer(request)
-            .inspect_err(|_| Listener::end(&l))?;
+        message.answer(request).inspect_err(|_| Listener::end(&l))?;
         // Only now, so that no head comes before the reply.
         Listener::open(&l);
         Ok(())

@@ -46,7 +46,10 @@ fn versions(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
         other.version = version;
         let answer = other.call(cmd::ROUTER_ATTACH, &[])?;
         let told = answer.map_err(|r| (r.errno, r.text.contains("version")));
-        let dump = other.dump(cmd::ROUTER_GET)?.map(|_| ()).map_err(|r| r.errno);
+        let dump = other
+            .dump(cmd::ROUTER_GET)?
+            .map(|_| ())
+            .map_err(|r| r.errno);
         let name = format!("dump of version {version}");
         tap.equal(&name, dump, Err(EPROTO));
         let same = everything(&mut scene.client)? == before;
