@@ -301,9 +301,7 @@ unsafe extern "C" fn dumpit<L: List>(
         let header = (*cb).nlh.add(1).cast::<bindings::genlmsghdr>();
         if u32::from((*header).version) != (*FAMILY.get()).version {
             if let Some(extack) = (*cb).extack.as_mut() {
-                extack._msg = c"this module speaks another version of the family"
-                    .as_char_ptr()
-                    .cast();
+                extack._msg = c"this module speaks another version of the family".as_char_ptr();
             }
             return EPROTO.to_errno();
         }
