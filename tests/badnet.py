@@ -196,6 +196,8 @@ def destroyed():
     size = 64 << 20
     before = stats(FRONT)
     cuts = cut_by("RESET")
+    # So slowly that somebody can come in between.
+    make_bad("rate", "20mbit")
 
     def broken(exchange):
         try:
@@ -211,13 +213,15 @@ def destroyed():
     def destroy():
         wait_for("bodies move", moving, SECONDS)
         killed = command("ip", "netns", "exec", FRONT, "ss", "--tcp", "--kill", "--no-header", "state", "established")
-        assert len(killed.splitlines()) >= 8, f"only these were there: {killed}"
+        # Of each pair at least one; the other may have ended with it.
+        assert len(killed.splitlines()) >= 4, f"only these were there: {killed}"
 
     at_once(
         *[lambda talk: broken(talk.upload)] * 2,
         *[lambda talk: broken(talk.download)] * 2,
         lambda _: destroy(),
     )
+    make_bad()
     nothing_left()
     wait_for("the back-end saw resets", lambda: cut_by("RESET") >= cuts + 2)
     assert cut_by("FIN") == 0, "a body ended as if it were whole"
