@@ -51,6 +51,7 @@ response-remove = ["Secret"]
 connect-ms = 60000
 ask-ms = 60000
 asking-ms = 60000
+grace-ms = 29000
 """
 
 backend = Backend("%s:%d" % BACK, "--digest", "crc32")
@@ -288,19 +289,24 @@ def back_end_gone():
 
 def rules_changed():
     """Router back with another configuration: listeners and rules are those of the new one"""
+    def terms():
+        return [(x["grace"], x["queues-max"]) for x in module.dump("router-get", {})]
+
     router = start()
     with everything_ends(lambda: router):
+        assert terms() == [(29000, 131072)], terms()
         client = raw("GET /scripted/ HTTP/1.1\r\nHost: a\r\n\r\n")
         server, _ = accept_scripted()
         kill(router)
         changed = CONFIG.replace("Secret", "Other").replace("127.0.0.1:8080", "127.0.0.1:8081", 1)
         two = changed.replace("[pool.stored]", '[[listener]]\naddress = "127.0.0.1:8080"\nconnections = 7\n[pool.stored]')
-        router = start(two, ["127.0.0.1:8080", "127.0.0.1:8081"])
+        router = start(two + "queues = 5000\n", ["127.0.0.1:8080", "127.0.0.1:8081"])
+        assert terms() == [(29000, 5000)], terms()
         server.sendall(b"HTTP/1.1 200 OK\r\nSecret: s\r\nContent-Length: 0\r\n\r\n")
         head = read_head(client)
         assert head.startswith("HTTP/1.1 502 ") and "router-changed" in head, head
-        terms = {x["port"]: x["connections"] for x in module.dump("listener-get", {})}
-        assert terms == {8080: 7, 8081: 65536}, terms
+        listeners = {x["port"]: x["connections"] for x in module.dump("listener-get", {})}
+        assert listeners == {8080: 7, 8081: 65536}, listeners
         kill(router)
         router = start(changed, ["127.0.0.1:8081"])
         with contextlib.suppress(ConnectionRefusedError):
