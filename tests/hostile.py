@@ -50,7 +50,8 @@ operations = list(enumerate(spec["operations"]["list"], 1))
 requests = [(n, o) for n, o in operations if "do" in o]
 NEEDED = ("id", "fd", "side", "generation", "to", "framing", "length", "data")
 # Who detaches often has nothing to try the others on, which want a head that waits.
-OFTEN = {"router-detach": 1, "queue-abort": 2, "queue-del": 2, "listener-del": 2, "route": 20, "forward": 10, "queue-add": 10}
+OFTEN = {"router-detach": 1, "queue-abort": 2, "queue-del": 2, "listener-del": 2, "route": 20, "forward": 10, "queue-add": 10,
+         "cancel": 15}
 weights = [OFTEN.get(o["name"], 5) for _, o in requests]
 
 
@@ -282,7 +283,7 @@ class Attacker:
         if name in ("framing", "to-framing"):
             return r.choice([0, 1, 1, 1, 2, 3, 4, 5])
         if name == "length":
-            return r.choice([0, 0, 100, 3000, 3000, 1 << 20, (1 << 64) - 1])
+            return r.choice([0, 100, 3000, 3000, 1 << 20, 1 << 20, (1 << 64) - 1])
         if name == "grace":
             return r.choice([0, 50, 5000, 1 << 30])
         checks = attribute.get("checks", {})
