@@ -43,7 +43,10 @@ fn expect_content(peer: &mut Peer, bytes: u64) {
         peer.stream
             .read_exact(&mut space[..piece])
             .unwrap_or_else(|error| panic!("{left} of {bytes} bytes are missing: {error}"));
-        assert!(space[..piece] == block[..piece], "content differs in the last {left} bytes");
+        assert!(
+            space[..piece] == block[..piece],
+            "content differs in the last {left} bytes"
+        );
         left -= piece as u64;
     }
 }
