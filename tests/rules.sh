@@ -5,8 +5,8 @@
 export PROPTEST_CASES=16
 # Cutting a conversation short at every byte takes thousands of connections.
 if [ "${UNDERPASS_KERNEL:-}" = debug ]; then
-	export UNDERPASS_CUT_EVERY=7
+	export UNDERPASS_CUT_EVERY=11
 else
-	export UNDERPASS_CUT_EVERY=2
+	export UNDERPASS_CUT_EVERY=4
 fi
 exec "$(dirname "$0")/libtest.sh" rules
