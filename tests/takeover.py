@@ -92,7 +92,8 @@ def everything_ends(router_now):
         yield
     except BaseException:
         router = router_now()
-        print("\n".join(f"# router: {line}" for line in router.err + router.out[-20:]))
+        told = [line for line in router.out if "reason=- " not in line] + router.out[-20:]
+        print("\n".join(f"# router: {line}" for line in router.err + told))
         kill(router)
         raise
     assert router_now().stop() in (0, 3), router_now().err
@@ -114,7 +115,7 @@ def get(connection, target=f"/content/{SMALL}", length=SMALL):
 def check_content(response, length=SMALL):
     body = response.read()
     got = (response.status, len(body), digest("crc32", [body]))
-    assert got == (200, length, digest("crc32", blocks(length))), got
+    assert got == (200, length, digest("crc32", blocks(length))), (got, response.getheaders(), body[:80])
 
 
 def cut(length, count):

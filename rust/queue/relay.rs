@@ -109,12 +109,17 @@ impl Queue {
         if out.writer.is_some() || out.broken().is_some() || !out.has_room(size(&parts)) {
             return None;
         }
-        let flushed = out.put(to.sock(), &parts, more).ok()?;
+        // Before the client can have it, and send what gets a note of its own.
+        let note = to.note.load(Relaxed);
+        to.note.store(note | PASSED_ON, Relaxed);
+        let Ok(flushed) = out.put(to.sock(), &parts, more) else {
+            to.note.store(note, Relaxed);
+            return None;
+        };
         out.sent = body.len() as u64;
         if onward.moves() {
             out.writer = Some(self.clone());
         }
-        to.note.store(to.note.load(Relaxed) | PASSED_ON, Relaxed);
         drop(out);
         if flushed == Flush::Starved {
             to.wake_in(RETRY_MS);
