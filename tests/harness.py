@@ -113,8 +113,9 @@ class Program:
 
     @staticmethod
     def keep(stream, lines):
-        for line in stream:
-            lines.append(line.rstrip("\n"))
+        with stream:
+            for line in stream:
+                lines.append(line.rstrip("\n"))
 
     def line(self, what, lines, condition, seconds=DEADLINE):
         """The first line for which `condition` holds, when it comes."""

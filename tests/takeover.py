@@ -60,8 +60,23 @@ scripted.settimeout(DEADLINE)
 module = Client(os.environ["SPEC"], schema=False)
 
 
+# All routers, the last one running: what went wrong may have begun with an earlier one.
+routers = []
+
+
 def start(config=CONFIG, listeners=("127.0.0.1:8080",), **how):
-    return Router(config, listeners, **how)
+    routers.append(Router(config, listeners, **how))
+    return routers[-1]
+
+
+def tell():
+    """Prints what routers and back-end said of exchanges that went wrong, and all of the last router."""
+    for number, router in enumerate(routers):
+        wrong = [line for line in router.out if "reason=- " not in line]
+        for line in (router.err + wrong if wrong or router is routers[-1] else []):
+            print(f"# router {number}: {line}")
+    for line in backend.err + [line for line in backend.out if '"broken"' in line][-20:]:
+        print(f"# back-end: {line}")
 
 
 def replace(former, **how):
@@ -91,10 +106,8 @@ def everything_ends(router_now):
     try:
         yield
     except BaseException:
-        router = router_now()
-        told = [line for line in router.out if "reason=- " not in line] + router.out[-20:]
-        print("\n".join(f"# router: {line}" for line in router.err + told))
-        kill(router)
+        tell()
+        kill(router_now())
         raise
     assert router_now().stop() in (0, 3), router_now().err
     wait_for("nothing is left in the module", nothing_left)
@@ -433,6 +446,7 @@ class Load:
         """Waits until some more requests were answered."""
         before = self.count
         wait_for("requests are answered", lambda: self.errors or self.count > before + 2)
+        assert not self.errors, self.errors
 
     def end(self):
         self.ends.set()
