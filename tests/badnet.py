@@ -12,7 +12,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import BLOCK  # noqa: E402
-from harness import ADDRESSES, BACK, DEBUG, FRONT, HERE, Program, Router, command, make_namespaces, stats, tap, wait_for  # noqa: E402
+from harness import ADDRESSES, DEBUG, FRONT, Mirror, Router, command, make_namespaces, stats, tap, wait_for  # noqa: E402
 from traffic import Talk  # noqa: E402
 
 BYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 60_000 if DEBUG else 300_000
@@ -37,8 +37,7 @@ stall-ms = 120000
 """
 
 make_namespaces()
-backend = Program([os.path.join(HERE, "peers", "mirror.py"), "10.2.0.2:80"], BACK)
-backend.line("listening", backend.out, lambda line: line == "listening")
+backend = Mirror("10.2.0.2:80")
 router = Router(CONFIG, ["10.1.0.2:80"], FRONT)
 
 

@@ -15,7 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
-from harness import BACK, CLIENT, DEBUG, FRONT, HERE, Program, Router, command, inside, make_namespaces, stats, tap, wait_for, ynl  # noqa: E402
+from harness import BACK, CLIENT, DEBUG, FRONT, Mirror, Router, command, inside, make_namespaces, stats, tap, wait_for, ynl  # noqa: E402
 from mirror import pieces_of  # noqa: E402
 from traffic import Talk  # noqa: E402
 
@@ -51,8 +51,7 @@ response-ms = 240000
 """
 
 make_namespaces()
-backend = Program([os.path.join(HERE, "peers", "mirror.py"), "10.2.0.2:80"], BACK)
-backend.line("listening", backend.out, lambda line: line == "listening")
+backend = Mirror("10.2.0.2:80")
 # The back-end holds a descriptor for each, and so do we.
 for pid in (backend.process.pid, os.getpid()):
     command("prlimit", f"--pid={pid}", "--nofile=65536:65536")

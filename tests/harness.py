@@ -156,6 +156,14 @@ class Backend(Program):
         return json.loads(self.line(f"event {what} {values}", self.out, fits))
 
 
+class Mirror(Program):
+    """peers/mirror.py as the back-end, listening."""
+
+    def __init__(self, address):
+        super().__init__([os.path.join(HERE, "peers", "mirror.py"), address], BACK)
+        self.line("listening", self.out, lambda line: line == "listening")
+
+
 class Router(Program):
     """The router with a configuration, listening on all its addresses.
 

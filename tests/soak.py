@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from gates import COMPLAINT  # noqa: E402
-from harness import ADDRESSES, BACK, FRONT, HERE, Program, Router, command, make_namespaces, stats, wait_for  # noqa: E402
+from harness import ADDRESSES, FRONT, Mirror, Router, command, make_namespaces, stats, wait_for  # noqa: E402
 from mirror import Cut  # noqa: E402
 from traffic import Talk, Wrong  # noqa: E402
 
@@ -106,17 +106,11 @@ def client(number):
             stop.wait(0.1)  # the router may be away
 
 
-def mirror(address):
-    program = Program([os.path.join(HERE, "peers", "mirror.py"), address], BACK)
-    program.line("listening", program.out, lambda line: line == "listening")
-    return program
-
-
 class Machines:
     """What faults happen to."""
 
     def __init__(self):
-        self.backends = [mirror(address) for address in BACKENDS]
+        self.backends = [Mirror(address) for address in BACKENDS]
         self.all_backends = list(self.backends)
         self.router = Router(CONFIG, ["10.1.0.2:80"], FRONT)
 
@@ -144,7 +138,7 @@ class Machines:
         at = rng.randrange(len(BACKENDS))
         self.backends[at].process.kill()
         self.backends[at].process.wait()
-        self.backends[at] = mirror(BACKENDS[at])
+        self.backends[at] = Mirror(BACKENDS[at])
         self.all_backends.append(self.backends[at])
 
     def bad_network(self, rng):
