@@ -16,11 +16,16 @@ use kernel::sync::Arc;
 /// Room for an event without its head, in bytes.
 const SIZE: usize = 192;
 
-/// `head`: the first `len` unread bytes.
-pub fn head(q: &Arc<Queue>, inner: &Inner, len: u32, over_limit: bool) -> Result {
+/// `head`: the first `len` unread bytes. ECONNREFUSED also if `owner`, whose credit was taken for it,
+/// is not the owner any more.
+pub fn head(q: &Arc<Queue>, inner: &Inner, len: u32, over_limit: bool, owner: u32) -> Result {
     let sent = q.out.lock().sent;
     let size = SIZE.saturating_add(len as usize);
     q.router.post(q, cmd::HEAD, size, When::Soon, |out| {
+        // Here, because owners change under the lock that is held here.
+        if !q.router.is_owner(owner) {
+            return Err(ECONNREFUSED);
+        }
         out.u32(queue::ID, q.id)?;
         out.u32(queue::GENERATION, inner.rx.generation())?;
         out.u32(queue::SIDE, side_number(q.side))?;

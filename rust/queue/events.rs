@@ -40,7 +40,7 @@ impl Queue {
                 let Some(owner) = self.router.take_credit() else {
                     return self.wait();
                 };
-                if !self.sent(event::head(self, inner, len, over_limit)) {
+                if !self.sent(event::head(self, inner, len, over_limit, owner)) {
                     return self.router.cancel_credit(owner);
                 }
                 inner.credited = Some(owner);

@@ -9,7 +9,7 @@
 //!    because nobody takes an `inner` while holding an `out`. A response that is passed on
 //!    holds the `inner` of its queue, takes the arming under `out` of the same, lets go of
 //!    that, and takes the client's `out`.
-//! 3. `Router::outbox`, alone, for which a socket is peeked at.
+//! 3. `Router::outbox`, for which a socket is peeked at, then `Router::state`.
 //! 4. `Engine::tables`, then `Router::state`; and `Engine::graves`, alone. Under these nothing
 //!    but memory is waited for.
 //! 5. a socket lock, within one function of `sys::sock`, never two. Nothing is locked inside.

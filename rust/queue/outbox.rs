@@ -83,7 +83,7 @@ impl Outbox {
         Ok(())
     }
 
-    fn drop_all(&mut self) {
+    pub(super) fn drop_all(&mut self) {
         self.batch = None;
         self.near = None;
         self.stuck = false;

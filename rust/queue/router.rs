@@ -156,7 +156,10 @@ impl Router {
     /// Socket `port` is the owner from now on. The caller offers everything again. Returns the port
     /// of the socket that was it until now, or zero.
     pub fn new_owner(&self, port: u32, terms: Terms) -> u32 {
-        self.drop_events();
+        // Held, so that a head is told either to the former owner, and dropped here, or to this
+        // one; never to this one under the number that it had for the other.
+        let mut outbox = self.outbox.lock();
+        outbox.drop_all();
         let mut state = self.state.lock();
         state.gone_at = None;
         state.owner = state.owner.wrapping_add(1);
