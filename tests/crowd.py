@@ -165,7 +165,7 @@ def open_now():
 
 def ports():
     """Ports that run out are 503, and the next request gets one again"""
-    command("ip", "netns", "exec", FRONT, "sysctl", "-q", "net.ipv4.ip_local_port_range=50000 50003")
+    command("ip", "netns", "exec", FRONT, "sysctl", "-q", "net.ipv4.ip_local_port_range=20000 20003")
     holders = [Talk(FAST, SECONDS, receive_buffer=4096) for _ in range(4)]
     for talk in holders:
         talk.ask("GET", f"/{LONG * 64}")

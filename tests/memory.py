@@ -19,6 +19,8 @@ from ynlrouter import read_exactly, tap, wait_for
 
 CLIENTS, SIZE = (int(n) for n in (sys.argv[1:] or ("10", "300000")))
 LIMIT = MIB
+IDLE, OBJECT = 300, 512
+COUNTED = 16384
 ROOT = "/tmp/cgroup"
 
 
@@ -121,6 +123,25 @@ def charged_to_the_listener():
         wait_for("all of it is given back", lambda: group.sockets() == 0)
 
 
+def objects_charged():
+    """Connections that do nothing hold no buffers, only what the module made for them."""
+    with Path() as p, Group() as group:
+        with group.listening() as s:
+            listener = p.r.do("listener-add", fd=s.fileno())["id"]
+            address = s.getsockname()
+        slab = lambda: int(group.figure("stat", "slab_unreclaimable"))  # noqa: E731
+        before = slab()
+        clients = [connect(address) for _ in range(IDLE)]
+        wait_for("each is charged", lambda: slab() >= before + IDLE * OBJECT)
+        print(f"# {IDLE} clients that do nothing: {slab() - before} bytes of objects", flush=True)
+        for c in clients:
+            c.close()
+        wait_for("none is left", lambda: p.r.do("listener-get", id=listener)["open"] == 0)
+        # But for what the kernel counts per CPU before it tells.
+        wait_for("all of it is given back", lambda: slab() <= before + COUNTED)
+        p.r.do("listener-del", id=listener)
+
+
 def limited():
     with Path() as p, Group(LIMIT) as group:
         x = open_path(p)
@@ -138,4 +159,5 @@ def limited():
 
 
 tap([("charged to the group of who made the listening socket", charged_to_the_listener),
+     ("what the module makes for a connection is charged to the same group", objects_charged),
      ("at the limit: bodies are exact, others do not feel it", limited)])

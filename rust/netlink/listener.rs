@@ -5,7 +5,7 @@
 
 use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
 use super::gen::{CONNECTIONS_DEFAULT, HEAD_LIMIT_DEFAULT, HEAD_MS_DEFAULT};
-use super::{check_owner, engine, refuse, reply, required, sender};
+use super::{check_owner, check_still, engine, refuse, reply, required, sender};
 use crate::queue::{Accept, Engine, Listener};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
@@ -83,7 +83,9 @@ impl Do for Add {
         engine
             .add_listener(&l, |kind| listening(kind, request.net()))
             .map_err(refused)?;
-        message.answer(request).inspect_err(|_| Listener::end(&l))?;
+        check_still(request, &router)
+            .and_then(|()| Ok(message.answer(request)?))
+            .inspect_err(|_| Listener::end(&l))?;
         // Only now, so that no head comes before the reply.
         Listener::open(&l);
         Ok(())

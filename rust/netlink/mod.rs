@@ -78,6 +78,18 @@ fn sender(engine: &Engine, request: &Request<'_>) -> Result<Arc<Router>, Refusal
     Ok(router)
 }
 
+/// Checks that the sender is `router` even now that what it adds can be found. One that took over
+/// before would not hear of it; one that does from now on finds it.
+fn check_still(request: &Request<'_>, router: &Router) -> Result<(), Refusal> {
+    if router.port() == request.portid() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        EPERM,
+        format_args!("router {} was taken over meanwhile", router.id),
+    ))
+}
+
 /// Checks that the sender owns an object of `router`, called `what` and `id`.
 fn check_owner(
     request: &Request<'_>,

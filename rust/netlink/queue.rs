@@ -6,7 +6,7 @@
 use super::gen::{cmd, queue, side, DRAIN_POLICY, HEAD_LIMIT_DEFAULT};
 use super::gen::{QUEUE_ABORT_POLICY, QUEUE_ADD_POLICY, QUEUE_DEL_POLICY, QUEUE_GET_POLICY};
 use super::listener::usable;
-use super::{check_owner, engine, refuse, reply, required, sender};
+use super::{check_owner, check_still, engine, refuse, reply, required, sender};
 use crate::framing::{Receiver, Side};
 use crate::queue::{close, Engine, How, Inner, Life, Queue, ENGINE};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
@@ -93,10 +93,10 @@ impl Do for Add {
         engine
             .add_queue(&q, |kind| connected(kind, request.net()))
             .map_err(refused)?;
-        let answered = reply.answer(request);
+        let answered = check_still(request, &router).and_then(|()| Ok(reply.answer(request)?));
         drop(inner);
         router.stats.added.add(1);
-        Ok(answered.inspect_err(|_| close(&q, How::Abort))?)
+        answered.inspect_err(|_| close(&q, How::Abort))
     }
 }
 

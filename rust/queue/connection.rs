@@ -14,6 +14,7 @@ use super::{Engine, Router};
 use crate::framing::{Ending, Receiver, Side, State};
 use crate::sys::clock;
 use crate::sys::hook::{Endpoint, Saved, Wake};
+use crate::sys::payer::Payer;
 use crate::sys::sock::{Addr, Sock};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
@@ -179,34 +180,33 @@ impl Queue {
             known: listener == 0,
             life: Life::Open,
         };
-        Arc::pin_init(
-            pin_init!(Self {
-                id: engine.next_id(),
-                side,
-                listener,
-                head_due,
-                head_limit: limit,
-                peer: sock.peer(),
-                local: sock.local(),
-                router: router.clone(),
-                engine: engine.clone(),
-                sock,
-                saved: Saved::new(),
-                read_wake: Atomic::new(0),
-                write_wake: Atomic::new(0),
-                errno: Atomic::new(0),
-                place: Atomic::new(0),
-                due: Atomic::new(0),
-                moved_at: Atomic::new(0),
-                rx_bytes: Atomic::new(0),
-                tx_bytes: Atomic::new(0),
-                note: Atomic::new(0),
-                work <- new_work!("underpass_queue"),
-                inner <- new_mutex!(inner, "underpass_inner"),
-                out <- new_mutex!(Output::new(), "underpass_out"),
-            }),
-            GFP_KERNEL,
-        )
+        let payer = Payer::of(&sock);
+        let queue = pin_init!(Self {
+            id: engine.next_id(),
+            side,
+            listener,
+            head_due,
+            head_limit: limit,
+            peer: sock.peer(),
+            local: sock.local(),
+            router: router.clone(),
+            engine: engine.clone(),
+            sock,
+            saved: Saved::new(),
+            read_wake: Atomic::new(0),
+            write_wake: Atomic::new(0),
+            errno: Atomic::new(0),
+            place: Atomic::new(0),
+            due: Atomic::new(0),
+            moved_at: Atomic::new(0),
+            rx_bytes: Atomic::new(0),
+            tx_bytes: Atomic::new(0),
+            note: Atomic::new(0),
+            work <- new_work!("underpass_queue"),
+            inner <- new_mutex!(inner, "underpass_inner"),
+            out <- new_mutex!(Output::new(), "underpass_out"),
+        });
+        payer.pays(|| Arc::pin_init(queue, GFP_KERNEL_ACCOUNT))
     }
 
     /// Whether its first head did not come in time; if it still may, the clock looks again.

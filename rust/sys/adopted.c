@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What an adopted socket gives away, and to whom: its callbacks to nobody, neither to an upper
- * layer protocol nor to a child; and to a child its memory cgroup.
+ * layer protocol nor to a child; and to a child, and to what is made for it, its memory cgroup.
  */
 
 #include <linux/cgroup.h>
@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/net.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <net/inet_common.h>
 #include <net/inet_connection_sock.h>
 #include <net/net_namespace.h>
@@ -106,4 +107,28 @@ int up_accept(struct socket *sock, struct socket **new)
 	(*new)->ops = ops;
 	__module_get(ops->owner);
 	return 0;
+}
+
+/* The memory cgroup that @sk is charged to, with a reference, or NULL. It never changes in use. */
+struct mem_cgroup *up_payer_get(const struct sock *sk)
+{
+	struct mem_cgroup *memcg = NULL;
+
+#ifdef CONFIG_MEMCG
+	memcg = mem_cgroup_from_sk(sk);
+	if (memcg)
+		css_get(&memcg->css);
+#endif
+	return memcg;
+}
+
+void up_payer_put(struct mem_cgroup *memcg)
+{
+	mem_cgroup_put(memcg);
+}
+
+/* Who pays for what this task allocates with __GFP_ACCOUNT; returns who did. */
+struct mem_cgroup *up_payer_set(struct mem_cgroup *memcg)
+{
+	return set_active_memcg(memcg);
 }

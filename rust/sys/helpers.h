@@ -82,6 +82,9 @@ void up_ulp_hold(struct sock *sk);
 void up_ulp_leave(struct sock *sk);
 bool up_ulp_is_ours(const struct sock *sk);
 int up_accept(struct socket *sock, struct socket **new);
+struct mem_cgroup *up_payer_get(const struct sock *sk);
+void up_payer_put(struct mem_cgroup *memcg);
+struct mem_cgroup *up_payer_set(struct mem_cgroup *memcg);
 
 void up_rx_status(struct sock *sk, struct up_rx *rx);
 struct sk_buff *up_rx_first(struct sock *sk);

@@ -18,6 +18,7 @@ pub mod message;
 pub mod netns;
 pub mod owner;
 pub mod pages;
+pub mod payer;
 pub mod sieve;
 pub mod sock;
 pub mod workqueue;
