@@ -165,6 +165,7 @@ def open_now():
 
 def ports():
     """Ports that run out are 503, and the next request gets one again"""
+    # Four that no connection had before: the crowd's are in TIME-WAIT for a minute.
     command("ip", "netns", "exec", FRONT, "sysctl", "-q", "net.ipv4.ip_local_port_range=20000 20003")
     holders = [Talk(FAST, SECONDS, receive_buffer=4096) for _ in range(4)]
     for talk in holders:
