@@ -12,7 +12,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import BLOCK  # noqa: E402
-from harness import ADDRESSES, DEBUG, FRONT, Mirror, Router, command, make_namespaces, stats, tap, wait_for  # noqa: E402
+from harness import ADDRESSES, DEBUG, FRONT, Mirror, Router, command, make_namespaces, stats, tap, wait_for, ynl  # noqa: E402
 from traffic import Talk  # noqa: E402
 
 BYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 60_000 if DEBUG else 300_000
@@ -193,10 +193,9 @@ def resets():
 def destroyed():
     """The front end's own sockets are destroyed in mid-transfer: a reset on both sides"""
     size = 64 << 20
-    before = stats(FRONT)
     cuts = cut_by("RESET")
-    # So slowly that somebody can come in between.
-    make_bad("rate", "20mbit")
+    # So slowly that somebody can come in between; and no reset finds the link's queue full.
+    make_bad("limit", "100000", "rate", "20mbit")
 
     def broken(exchange):
         try:
@@ -206,11 +205,11 @@ def destroyed():
         raise AssertionError("it came to its end")
 
     def moving():
-        now = stats(FRONT)
-        return all(now[way] - before[way] > BYTES for way in ("front-to-back", "back-to-front"))
+        bodies = [it for it in ynl(FRONT, "--dump", "queue-get") if it.get("taken", 0) > BYTES]
+        return len(bodies) == 4
 
     def destroy():
-        wait_for("bodies move", moving, SECONDS)
+        wait_for("all four bodies move", moving, SECONDS)
         killed = command("ip", "netns", "exec", FRONT, "ss", "--tcp", "--kill", "--no-header", "state", "established")
         # Of each pair at least one; the other may have ended with it.
         assert len(killed.splitlines()) >= 4, f"only these were there: {killed}"
@@ -220,9 +219,10 @@ def destroyed():
         *[lambda talk: broken(talk.download)] * 2,
         lambda _: destroy(),
     )
-    make_bad()
     nothing_left()
-    wait_for("the back-end saw resets", lambda: cut_by("RESET") >= cuts + 2)
+    # With the link's queue would go what is still in it, resets too.
+    wait_for("the back-end saw resets", lambda: cut_by("RESET") >= cuts + 2, SECONDS)
+    make_bad()
     assert cut_by("FIN") == 0, "a body ended as if it were whole"
     everything()
 

@@ -90,11 +90,17 @@ class Tap:
         self.seen = 0
         self.passed = 0
         self.failed = []
+        # The comment behind the last point, if that failed: why it did, in an exception's last line.
+        self.why = None
         self.skipped = []
         self.problems = []
 
     def line(self, text):
         """Takes one line without its indentation."""
+        if text.startswith("# ") and self.why is not None:
+            self.why = text
+            return
+        self.settle()
         if text.startswith("Bail out!"):
             self.problems.append(f"{self.name}: {text}")
             return
@@ -120,11 +126,19 @@ class Tap:
         # A TODO that fails is a failure: nothing known to be broken is committed.
         if not_ok:
             self.failed.append(f"{self.name}: not ok {number or ''} - {title}")
+            self.why = ""
         else:
             self.passed += 1
 
+    def settle(self):
+        """No more comments come for the last point."""
+        if self.why:
+            self.failed[-1] += f" {self.why}"
+        self.why = None
+
     def end(self):
         """The stream is over."""
+        self.settle()
         if self.plan is None:
             if not self.seen:
                 self.problems.append(f"{self.name}: no plan")

@@ -76,6 +76,13 @@ class Gates(unittest.TestCase):
         self.assertIn("exit code 3", gates.gate_exit("3")[0])
         self.assertIn("no exit code", gates.gate_exit("")[0])
 
+    def test_a_failed_point_says_why(self):
+        why = "not ok 2 - its policy\n    # Traceback:\n    # AssertionError: 3\n    other words\n    # of another"
+        found = self.tap(GOOD.replace("ok 2 - its policy", why))
+        self.assertEqual(found, ["policy.py: not ok 2 - its policy # AssertionError: 3"])
+        last = self.tap(GOOD.replace("ok 1 - speaks", "not ok 1 - speaks\n    # why"))
+        self.assertEqual(last, ["wire: not ok 1 - speaks # why"])
+
     def test_tap_refuses_a_failed_point(self):
         self.assertIn("not ok 2 - its policy", self.tap(GOOD.replace("ok 2 - its", "not ok 2 - its"))[0])
         self.assertTrue(self.tap(GOOD.replace("ok 2 - wire", "not ok 2 - wire")))

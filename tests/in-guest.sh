@@ -72,7 +72,10 @@ for t in "${tests[@]}"; do
 	script=${t% *} limit=${t##* }
 	n=$((n + 1)) started=$SECONDS
 	echo "# Subtest: $script"
-	if run_one "$script" "$limit"; then
+	code=0
+	run_one "$script" "$limit" || code=$?
+	echo "# $script took $((SECONDS - started)) of $limit s"
+	if [ "$code" = 0 ]; then
 		echo "ok $n - $script"
 	else
 		failed=1
@@ -81,6 +84,5 @@ for t in "${tests[@]}"; do
 		# With the module stuck no later script could tell anything.
 		[ ! -e /sys/module/underpass ] || { echo "Bail out! the module is still loaded" && exit 1; }
 	fi
-	echo "# $script took $((SECONDS - started)) of $limit s"
 done
 exit "$failed"
