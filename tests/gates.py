@@ -160,6 +160,7 @@ def read_tap(text):
         if line.startswith("# Subtest: "):
             if script:
                 script.end()
+            runner.settle()
             script = Tap(line[len("# Subtest: "):].strip())
             streams.append(script)
         elif line.startswith(INDENT):

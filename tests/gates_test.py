@@ -80,6 +80,10 @@ class Gates(unittest.TestCase):
         why = "not ok 2 - its policy\n    # Traceback:\n    # AssertionError: 3\n    other words\n    # of another"
         found = self.tap(GOOD.replace("ok 2 - its policy", why))
         self.assertEqual(found, ["policy.py: not ok 2 - its policy # AssertionError: 3"])
+        # What follows belongs to the next script.
+        whole = self.tap(GOOD.replace("ok 1 - policy.py", "not ok 1 - policy.py").replace(
+            "# Subtest: wire", "# Subtest: wire\n# wire took 3 s"))
+        self.assertEqual(whole, ["runner: not ok 1 - policy.py"])
         last = self.tap(GOOD.replace("ok 1 - speaks", "not ok 1 - speaks\n    # why"))
         self.assertEqual(last, ["wire: not ok 1 - speaks # why"])
 

@@ -92,6 +92,8 @@ pub struct Closed {
     pub taken: u64,
     /// Body bytes that the current or last forward put into it.
     pub sent: u64,
+    /// It is not there any more: it ended by itself, with nothing left to do.
+    pub gone: bool,
 }
 
 impl Event {
@@ -165,6 +167,7 @@ impl Event {
                 error: t.u32(queue::ERROR)?.unwrap_or(0),
                 taken: t.need_uint(queue::TAKEN)?,
                 sent: t.need_uint(queue::SENT)?,
+                gone: t.flag(queue::GONE),
             }),
             _ => return Err(wire::unexpected(number)),
         })
@@ -216,6 +219,9 @@ impl Attributes for Event {
                 put.u32(queue::ERROR, c.error);
                 put.uint(queue::TAKEN, c.taken);
                 put.uint(queue::SENT, c.sent);
+                if c.gone {
+                    put.flag(queue::GONE);
+                }
             }
         }
     }

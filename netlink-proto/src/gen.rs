@@ -86,7 +86,8 @@ pub mod cmd {
     /// that was passed on without being shown, also where it had no body.
     pub const DONE: u8 = 19;
     /// Queue `id` will receive nothing more. It stays until `queue-del`, `queue-abort` or
-    /// `drain`, because it may still be sending.
+    /// `drain`, because it may still be sending; with `gone` it ended by itself, and the
+    /// event may come 200 ms later.
     pub const CLOSED: u8 = 20;
     /// A response of queue `id` began to be passed on to queue `to` without being shown;
     /// `done` follows. It does not come where `done` can come at once.
@@ -311,8 +312,11 @@ pub mod queue {
     /// another one is given. The kernel does not look at it, but sets its highest bit when
     /// a response was passed on there without being shown.
     pub const NOTE: u16 = 40;
+    /// The queue ended with this: a front queue whose last response was passed on, whole,
+    /// without being shown, so that nothing was left to say when the client left.
+    pub const GONE: u16 = 41;
     /// The largest number of this set.
-    pub const MAX: u16 = 40;
+    pub const MAX: u16 = 41;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -356,6 +360,7 @@ pub mod queue {
         "idle-bytes",
         "relay-idle-bytes",
         "note",
+        "gone",
     ];
 }
 

@@ -200,8 +200,8 @@ fn event() -> impl Strategy<Value = Event> {
             status,
         })
     });
-    let closed =
-        (any::<Numbers>(), side(), number::<Reason>(6)).prop_map(|((n, wide), side, reason)| {
+    let closed = (any::<Numbers>(), side(), number::<Reason>(6), any::<bool>()).prop_map(
+        |((n, wide), side, reason, gone)| {
             Event::Closed(Closed {
                 id: n[0],
                 generation: n[1],
@@ -210,8 +210,10 @@ fn event() -> impl Strategy<Value = Event> {
                 error: n[2],
                 taken: wide[0],
                 sent: wide[1],
+                gone,
             })
-        });
+        },
+    );
     prop_oneof![head, done, closed, relayed]
 }
 

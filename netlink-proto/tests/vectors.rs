@@ -251,6 +251,16 @@ fn done_and_closed_in_one_datagram() {
         8, 0, 18, 0,  2, 0, 0, 0,
         8, 0, 15, 0,  0, 0, 0, 0,
         8, 0, 16, 0,  5, 0, 0, 0,
+        // closed: id 4, generation 2, front, fin, no error, taken 0, sent 0, gone
+        72, 0, 0, 0,  0x1d, 0,  0, 0,  0, 0, 0, 0,  0, 0, 0, 0,
+        20, 1, 0, 0,
+        8, 0, 1, 0,  4, 0, 0, 0,
+        8, 0, 8, 0,  2, 0, 0, 0,
+        8, 0, 3, 0,  1, 0, 0, 0,
+        8, 0, 18, 0,  1, 0, 0, 0,
+        8, 0, 15, 0,  0, 0, 0, 0,
+        8, 0, 16, 0,  0, 0, 0, 0,
+        4, 0, 41, 0,
     ];
     let got: Vec<_> = messages(&datagram, FAMILY).map(|m| m.unwrap().content).collect();
     assert_eq!(got, [
@@ -260,7 +270,11 @@ fn done_and_closed_in_one_datagram() {
         })),
         Content::Event(Event::Closed(Closed {
             id: 3, generation: 1, side: Side::Back, reason: Reason::FinInHead,
-            error: 0, taken: 0, sent: 5,
+            error: 0, taken: 0, sent: 5, gone: false,
+        })),
+        Content::Event(Event::Closed(Closed {
+            id: 4, generation: 2, side: Side::Front, reason: Reason::Fin,
+            error: 0, taken: 0, sent: 0, gone: true,
         })),
     ]);
 }

@@ -76,20 +76,25 @@ pub fn relayed(q: &Arc<Queue>, inner: &Inner, status: u16) -> Result {
     })
 }
 
-/// `closed`.
-pub fn closed(q: &Arc<Queue>, inner: &Inner) -> Result {
+/// `closed`; with `gone` the queue ends by itself, and nobody has to do anything about it.
+pub fn closed(q: &Arc<Queue>, inner: &Inner, gone: bool) -> Result {
     let State::Ended(reason) = inner.rx.state() else {
         return Ok(());
     };
     let sent = q.out.lock().sent;
     let (reason, errno) = reason_numbers(reason);
-    q.router.post(q, cmd::CLOSED, SIZE, When::Soon, |out| {
+    let when = if gone { When::Later } else { When::Soon };
+    q.router.post(q, cmd::CLOSED, SIZE, when, |out| {
         out.u32(queue::ID, q.id)?;
         out.u32(queue::GENERATION, inner.rx.generation())?;
         out.u32(queue::SIDE, side_number(q.side))?;
         out.u32(queue::REASON, reason)?;
         out.u32(queue::ERROR, errno)?;
         out.uint(queue::TAKEN, inner.rx.taken())?;
-        out.uint(queue::SENT, sent)
+        out.uint(queue::SENT, sent)?;
+        if gone {
+            out.flag(queue::GONE)?;
+        }
+        Ok(())
     })
 }

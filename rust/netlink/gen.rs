@@ -114,7 +114,8 @@ pub mod queue {
     pub const IDLE_BYTES: u16 = 38;
     pub const RELAY_IDLE_BYTES: u16 = 39;
     pub const NOTE: u16 = 40;
-    pub const MAX: u16 = 40;
+    pub const GONE: u16 = 41;
+    pub const MAX: u16 = 41;
 }
 
 pub mod stats {

@@ -77,6 +77,7 @@ impl Queue {
             Onward::WithHead(..) => false,
         };
         let answer = inner.rx.answer(generation, framing, discard)?;
+        self.rests.store(0, Relaxed);
         self.settle_credit(inner);
         let mut gone = answer.drop_head;
         match onward {

@@ -139,6 +139,8 @@ pub struct Queue {
     pub rx_bytes: Atomic<u64>,
     /// Body bytes put in here.
     pub tx_bytes: Atomic<u64>,
+    /// The last response was passed on, whole: nothing is left to say here until the next head.
+    pub(super) rests: Atomic<u32>,
     /// What the router wants to remember of the exchange here. Changed by its commands, and by a
     /// response that is passed on, which cannot be before the command that allowed it.
     pub note: Atomic<u64>,
@@ -201,6 +203,7 @@ impl Queue {
             moved_at: Atomic::new(0),
             rx_bytes: Atomic::new(0),
             tx_bytes: Atomic::new(0),
+            rests: Atomic::new(0),
             note: Atomic::new(0),
             work <- new_work!("underpass_queue"),
             inner <- new_mutex!(inner, "underpass_inner"),

@@ -21,14 +21,15 @@ use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::time::{msecs_to_jiffies, Jiffies};
-use kernel::workqueue::{
-    impl_has_delayed_work, impl_has_work, new_delayed_work, new_work, DelayedWork, Work, WorkItem,
-};
+use kernel::workqueue::{impl_has_delayed_work, new_delayed_work, DelayedWork, WorkItem};
 
 const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
 
 /// How often the clock looks, in milliseconds.
 const TICK_MS: u32 = 100;
+
+/// How many milliseconds queues that ended wait for others, to be dropped after one grace period.
+const BURY_MS: u32 = 20;
 
 /// The engine, between module init and exit.
 pub static ENGINE: Global<Engine> = Global::new();
@@ -54,16 +55,14 @@ pub struct Engine {
     #[pin]
     graves: Mutex<KVec<Retired<Queue>>>,
     #[pin]
-    reaper: Work<Engine, 1>,
+    reaper: DelayedWork<Engine, 1>,
     #[pin]
     clock: DelayedWork<Engine, 0>,
 }
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self, 0> for Engine { self.clock }
-}
-impl_has_work! {
-    impl HasWork<Self, 1> for Engine { self.reaper }
+    impl HasDelayedWork<Self, 1> for Engine { self.reaper }
 }
 
 impl Engine {
@@ -84,7 +83,7 @@ impl Engine {
                 next_due: Atomic::new(u64::MAX),
                 tables <- new_mutex!(tables, "underpass_tables"),
                 graves <- new_mutex!(KVec::new(), "underpass_graves"),
-                reaper <- new_work!("underpass_reaper"),
+                reaper <- new_delayed_work!("underpass_reaper"),
                 clock <- new_delayed_work!("underpass_clock"),
             }),
             GFP_KERNEL,
@@ -95,7 +94,8 @@ impl Engine {
     /// since each holds the module.
     pub fn stop(this: &Arc<Self>) {
         this.stopping.store(1, Relaxed);
-        Workqueue::flush_delayed(this);
+        Workqueue::flush_delayed::<_, 0>(this);
+        Workqueue::flush_delayed::<_, 1>(this);
         // The reaper may be woken by what runs first.
         this.wq.flush();
         this.wq.flush();
@@ -266,7 +266,9 @@ impl Engine {
     pub(super) fn bury(self: &Arc<Self>, retired: Retired<Queue>) {
         // Without memory for the list it is dropped here, which waits for a grace period.
         if self.graves.lock().push(retired, GFP_KERNEL).is_ok() {
-            let _ = self.wq.queue().enqueue::<Arc<Self>, 1>(self.clone());
+            let delay: Jiffies = msecs_to_jiffies(BURY_MS);
+            let wq = self.wq.queue();
+            let _ = wq.enqueue_delayed::<Arc<Self>, 1>(self.clone(), delay);
         }
     }
 

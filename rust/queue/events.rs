@@ -12,6 +12,7 @@ use super::{Inner, Queue};
 use crate::framing::State;
 use crate::netlink::event;
 use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 
 /// How soon the clock tries again, in milliseconds.
@@ -49,9 +50,17 @@ impl Queue {
             }
             inner.pending.head = false;
         }
-        if inner.pending.closed && self.sent(event::closed(self, inner)) {
+        if inner.pending.closed && self.sent(event::closed(self, inner, false)) {
             inner.pending.closed = false;
         }
+    }
+
+    /// Whether it ends by itself, after the last of what it receives: its response was passed on,
+    /// and the router heard that there is nothing to do about it.
+    pub(super) fn leaves(self: &Arc<Self>, inner: &Inner) -> bool {
+        let alone = inner.pending.closed && inner.pending.done.is_none();
+        // If it cannot be told, it stays until it can.
+        alone && self.rests.load(Relaxed) != 0 && event::closed(self, inner, true).is_ok()
     }
 
     /// Whether an event was delivered; if not, the queue waits.

@@ -94,8 +94,9 @@ impl Queue {
                 }
             }
         }
-        if matches!(inner.rx.state(), State::Ended(_)) && !inner.known {
-            // A client that left before its first head: nobody knows of it.
+        if matches!(inner.rx.state(), State::Ended(_)) && (!inner.known || self.leaves(&inner)) {
+            // A client that left before its first head: nobody knows of it. Or one that has all it
+            // asked for.
             drop(inner);
             return close::end(self, close::How::Close);
         }

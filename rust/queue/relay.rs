@@ -117,6 +117,7 @@ impl Queue {
             return None;
         };
         out.sent = body.len() as u64;
+        to.rests.store(u32::from(!onward.moves()), Relaxed);
         if onward.moves() {
             out.writer = Some(self.clone());
         }

@@ -285,11 +285,13 @@ impl Queue {
         };
         moving.settle(self.sock());
         let mut response_due = false;
+        let relayed = inner.relayed.take();
         if let Some(target) = &moving.target {
             let mut out = target.out.lock();
             out.writer = None;
             if ending == Ending::Complete {
                 response_due = out.armed_to().is_some();
+                target.rests.store(u32::from(relayed.is_some()), Relaxed);
             } else {
                 let _ = out.disarm();
             }
@@ -307,7 +309,7 @@ impl Queue {
             ending,
             taken: inner.rx.taken(),
             generation: inner.rx.generation(),
-            status: inner.relayed.take().map(|relayed| relayed.status),
+            status: relayed.map(|relayed| relayed.status),
             may_wait: response_due,
         });
         inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::workqueue::{HasDelayedWork, Queue, Work};
+use kernel::workqueue::{HasDelayedWork, HasWork, Queue, Work};
 
 /// An owned work queue.
 pub struct Workqueue(NonNull<bindings::workqueue_struct>);
@@ -41,11 +41,11 @@ impl Workqueue {
     }
 
     /// Runs the delayed item of `target` now if it is pending, and waits for it.
-    pub fn flush_delayed<T: HasDelayedWork<T>>(target: &Arc<T>) {
+    pub fn flush_delayed<T: HasDelayedWork<T, ID>, const ID: u64>(target: &Arc<T>) {
         // SAFETY: the pointer comes from a live Arc; `HasDelayedWork` promises that the work
         // is the first field of a `delayed_work`.
         unsafe {
-            let work = T::raw_get_work(Arc::as_ptr(target).cast_mut());
+            let work = <T as HasWork<T, ID>>::raw_get_work(Arc::as_ptr(target).cast_mut());
             let dwork = Work::raw_get(work).cast::<bindings::delayed_work>();
             bindings::flush_delayed_work(dwork);
         }

@@ -208,7 +208,7 @@ impl<E: Engine> Router<E> {
         self.end(Command::QueueDel { id });
     }
 
-    fn forget_front(&mut self, id: u32) {
+    pub(super) fn forget_front(&mut self, id: u32) {
         if let Some(timer) = self.fronts.remove(&id).and_then(|front| front.timer) {
             self.timers.remove(&(timer, id));
         }

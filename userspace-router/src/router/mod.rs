@@ -284,6 +284,7 @@ impl<E: Engine> Router<E> {
                 Some(front) if front.exchange.is_some() => {
                     self.with_exchange(id, now, |exchange| exchange.front_closed(&closed, now));
                 }
+                Some(_) if closed.gone => self.forget_front(id),
                 Some(_) => self.close_front(id),
                 None => {}
             },

@@ -11,6 +11,7 @@ mod conversions;
 mod ends;
 mod huge;
 mod idle;
+mod leaves;
 mod pace;
 mod peer;
 mod prelude;

@@ -20,20 +20,20 @@ const ESTALE: i32 = 116;
 const VIA: &str = "Via: 1.1 a\r\n";
 
 /// A response head of these fields.
-fn ok(fields: &str) -> String {
+pub fn ok(fields: &str) -> String {
     head("200 OK", fields)
 }
 
-fn head(status: &str, fields: &str) -> String {
+pub fn head(status: &str, fields: &str) -> String {
     format!("HTTP/1.1 {status}\r\nDate: x\r\n{fields}\r\n")
 }
 
 /// The same, as it reaches the client.
-fn passed(status: &str, fields: &str) -> String {
+pub fn passed(status: &str, fields: &str) -> String {
     head(status, &format!("{fields}{VIA}"))
 }
 
-fn relay() -> Relay {
+pub fn relay() -> Relay {
     Relay {
         lines: VIA.as_bytes().into(),
         of_head: false,
@@ -43,7 +43,7 @@ fn relay() -> Relay {
 }
 
 /// A route that allows it.
-fn armed(from: u32, to: u32, body: Body, relay: Relay) -> Command {
+pub fn armed(from: u32, to: u32, body: Body, relay: Relay) -> Command {
     Command::Route {
         id: from,
         generation: 1,
@@ -56,16 +56,16 @@ fn armed(from: u32, to: u32, body: Body, relay: Relay) -> Command {
 }
 
 /// A client and a back-end between whom a request has passed, and their queues.
-struct Pair {
-    front: u32,
-    back: u32,
-    client: Peer,
-    server: Peer,
+pub struct Pair {
+    pub front: u32,
+    pub back: u32,
+    pub client: Peer,
+    pub server: Peer,
 }
 
 impl Pair {
     /// Of a request without body.
-    fn new(scene: &mut Scene, relay: Relay) -> Self {
+    pub fn new(scene: &mut Scene, relay: Relay) -> Self {
         let mut pair = Self::with_body(scene, no_body(), relay);
         pair.server.expect("request");
         pair
@@ -85,11 +85,17 @@ impl Pair {
     }
 
     /// The next event is the end of a response that was passed on.
-    fn done(&self, scene: &mut Scene, status: u16, taken: u64) {
+    pub fn done(&self, scene: &mut Scene, status: u16, taken: u64) {
         match scene.next(self.back) {
             Event::Done(done) => self.whole(&done, status, taken),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The same, behind whatever was told before.
+    pub fn told(&self, scene: &mut Scene, status: u16, taken: u64) {
+        let done = scene.done(self.back);
+        self.whole(&done, status, taken);
     }
 
     fn whole(&self, done: &Done, status: u16, taken: u64) {

@@ -66,6 +66,7 @@ impl Table {
             error,
             taken: queue.receiver.taken(),
             sent: queue.sent,
+            gone: false,
         };
         self.tell(Incoming::Event(Event::Closed(closed)));
     }

@@ -147,6 +147,7 @@ fn closed(id: u32, reason: Reason) -> Closed {
         error: 0,
         taken: 0,
         sent: 0,
+        gone: false,
     }
 }
 
