@@ -11,9 +11,10 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
-from content import BLOCK  # noqa: E402
+from content import BLOCK, blocks  # noqa: E402
 from harness import ADDRESSES, DEBUG, FRONT, Mirror, Router, command, make_namespaces, stats, tap, wait_for, ynl  # noqa: E402
-from traffic import Talk  # noqa: E402
+from mirror import exactly  # noqa: E402
+from traffic import Talk, crc_of  # noqa: E402
 
 BYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 60_000 if DEBUG else 300_000
 SECONDS = 120
@@ -194,37 +195,42 @@ def destroyed():
     """The front end's own sockets are destroyed in mid-transfer: a reset on both sides"""
     size = 64 << 20
     cuts = cut_by("RESET")
-    # So slowly that somebody can come in between; and no reset finds the link's queue full.
-    make_bad("limit", "100000", "rate", "20mbit")
+    # None of them comes to its end by itself, however long it takes to destroy them.
+    uploads = [Talk(ADDRESS, SECONDS) for _ in range(2)]
+    downloads = [Talk(ADDRESS, SECONDS) for _ in range(2)]
+    for talk in uploads:
+        talk.ask("PUT", "/", f"Content-Length: {size}")
+        for piece in blocks(BYTES):
+            talk.socket.sendall(piece)
+    for talk in downloads:
+        talk.ask("GET", f"/{size}")
+        assert talk.head()[0] == 200
 
-    def broken(exchange):
-        try:
-            exchange(size)
-        except ConnectionResetError:
-            return
-        raise AssertionError("it came to its end")
+    def under_way():
+        taken = [it["taken"] for it in ynl(FRONT, "--dump", "queue-get") if it.get("taken")]
+        return len(taken) == 4 and taken.count(BYTES) >= 2
 
-    def moving():
-        bodies = [it for it in ynl(FRONT, "--dump", "queue-get") if it.get("taken", 0) > BYTES]
-        return len(bodies) == 4
-
-    def destroy():
-        wait_for("all four bodies move", moving, SECONDS)
-        killed = command("ip", "netns", "exec", FRONT, "ss", "--tcp", "--kill", "--no-header", "state", "established")
-        # Of each pair at least one; the other may have ended with it.
-        assert len(killed.splitlines()) >= 4, f"only these were there: {killed}"
-
-    at_once(
-        *[lambda talk: broken(talk.upload)] * 2,
-        *[lambda talk: broken(talk.download)] * 2,
-        lambda _: destroy(),
-    )
+    wait_for("all four bodies are under way", under_way, SECONDS)
+    killed = command("ip", "netns", "exec", FRONT, "ss", "--tcp", "--kill", "--no-header", "state", "established")
+    # Of each pair at least one; the other may have ended with it.
+    assert len(killed.splitlines()) >= 4, f"only these were there: {killed}"
+    for talk in uploads:
+        broken(lambda talk=talk: talk.answered("an upload of which half was sent", 200))
+    for talk in downloads:
+        broken(lambda talk=talk: crc_of(exactly(talk.file, size)))
     nothing_left()
-    # With the link's queue would go what is still in it, resets too.
-    wait_for("the back-end saw resets", lambda: cut_by("RESET") >= cuts + 2, SECONDS)
-    make_bad()
+    wait_for("the back-end saw resets", lambda: cut_by("RESET") >= cuts + 2)
     assert cut_by("FIN") == 0, "a body ended as if it were whole"
     everything()
+
+
+def broken(read):
+    """The connection is reset, or the router says why there is no response."""
+    try:
+        read()
+    except ConnectionResetError:
+        return
+    raise AssertionError("it came to its end")
 
 
 def stops():
