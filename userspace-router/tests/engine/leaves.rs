@@ -5,8 +5,8 @@
 use underpass_proto::gen::Reason;
 use underpass_proto::{Command, Event, ForwardResult, Side};
 
+use crate::passing::{armed, head, ok, passed, relay, Pair};
 use crate::peer::noise;
-use crate::relay::{armed, head, ok, passed, relay, Pair};
 use crate::scene::{no_body, send, Scene, HEAD};
 
 const ENOENT: i32 = 2;

@@ -13,6 +13,7 @@ mod huge;
 mod idle;
 mod leaves;
 mod pace;
+mod passing;
 mod peer;
 mod prelude;
 mod quiet;
