@@ -13,7 +13,7 @@ mod backs;
 mod feedback;
 mod fronts;
 #[cfg(test)]
-mod late_tests;
+mod scripted_tests;
 mod stop;
 mod takeover;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A refusal that comes when the exchange is over: an order of events that no peer on a real
-//! socket brings about at will, which is why the engine here is a script.
+//! Orders of events that no peer on a real socket brings about at will, which is why the engine
+//! here is a script.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
-use underpass_proto::Head;
+use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
+use underpass_proto::gen::Reason;
+use underpass_proto::{Closed, Done, ForwardResult, Head};
 
 use super::*;
 use crate::config::Config;
@@ -17,10 +18,14 @@ const FRONT: u32 = 10;
 const BACK: u32 = 20;
 const EPIPE: i32 = 32;
 
-/// A client with a request; a back-end that answers by itself and cannot be written to.
+/// A client with a request, and what a back-end says to it.
 struct Script {
     inbox: VecDeque<Incoming>,
     commands: UnboundedSender<Command>,
+    /// As soon as it is connected.
+    unasked: Vec<Incoming>,
+    /// To what the router sends it.
+    asked: fn(Token) -> Vec<Incoming>,
 }
 
 fn head(id: u32, side: Side, text: &str) -> Incoming {
@@ -46,18 +51,12 @@ impl Engine for Script {
 
     fn adopt(&mut self, _: Socket, _: Side, _: u32, token: Token) {
         self.inbox.push_back(Incoming::Added { token, id: BACK });
-        let response = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        self.inbox.push_back(head(BACK, Side::Back, response));
+        self.inbox.extend(self.unasked.drain(..));
     }
 
     fn submit(&mut self, command: Command, token: Token) {
         if matches!(command, Command::Route { to: BACK, .. }) {
-            let refusal = Refused {
-                command: "route",
-                errno: EPIPE,
-                text: "it was reset".to_owned(),
-            };
-            self.inbox.push_back(Incoming::Refused { token, refusal });
+            self.inbox.extend((self.asked)(token));
         }
         self.commands.send(command).expect("the test listens");
     }
@@ -73,8 +72,11 @@ impl Engine for Script {
     }
 }
 
-#[tokio::test]
-async fn a_client_whose_request_stays_behind_is_closed() {
+/// A router that listens, on a script whose first event is the client's request, and its commands.
+async fn router(
+    unasked: Vec<Incoming>,
+    asked: fn(Token) -> Vec<Incoming>,
+) -> (Router<Script>, UnboundedReceiver<Command>, TcpListener) {
     let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = backend.local_addr().expect("an address");
     let text = format!(
@@ -83,10 +85,12 @@ async fn a_client_whose_request_stays_behind_is_closed() {
     );
     let config = Config::parse("f.toml", &text).expect("a configuration");
     let policy = Arc::new(Table::new(config.routes, &config.pools));
-    let (commands, mut submitted) = unbounded_channel();
+    let (commands, submitted) = unbounded_channel();
     let script = Script {
         inbox: VecDeque::new(),
         commands,
+        unasked,
+        asked,
     };
     let log = AccessLog::new(std::io::sink());
     let mut router = Router::new(script, policy, config.limits, log);
@@ -97,6 +101,22 @@ async fn a_client_whose_request_stays_behind_is_closed() {
         head: Duration::from_secs(60),
     };
     router.listen(vec![listening]).await.expect("it listens");
+    (router, submitted, backend)
+}
+
+#[tokio::test]
+async fn a_client_whose_request_stays_behind_is_closed() {
+    let response = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let unasked = vec![head(BACK, Side::Back, response)];
+    let (mut router, mut submitted, _backend) = router(unasked, |token| {
+        let refusal = Refused {
+            command: "route",
+            errno: EPIPE,
+            text: "it was reset".to_owned(),
+        };
+        vec![Incoming::Refused { token, refusal }]
+    })
+    .await;
     let mut seen = Vec::new();
     let closed = async {
         while let Some(command) = submitted.recv().await {
@@ -118,4 +138,55 @@ async fn a_client_whose_request_stays_behind_is_closed() {
         Some(&Command::QueueDel { id: FRONT }),
         "{seen:?}"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_by_itself_is_forgotten_without_a_word() {
+    let (mut router, mut submitted, _backend) = router(Vec::new(), |_| {
+        let done = Event::Done(Done {
+            id: BACK,
+            generation: 1,
+            to: Some(FRONT),
+            result: ForwardResult::Complete,
+            error: 0,
+            taken: 0,
+            status: Some(200),
+        });
+        let closed = Event::Closed(Closed {
+            id: FRONT,
+            generation: 1,
+            side: Side::Front,
+            reason: Reason::Fin,
+            error: 0,
+            taken: 0,
+            sent: 0,
+            gone: true,
+        });
+        vec![Incoming::Event(done), Incoming::Event(closed)]
+    })
+    .await;
+    let mut seen = Vec::new();
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !router.fronts.is_empty() && Instant::now() < patience {
+        let a_moment = tokio::time::sleep(Duration::from_millis(10));
+        tokio::select! {
+            ended = router.run(std::future::pending()) => panic!("{ended:?}"),
+            () = a_moment => {}
+        }
+        while let Ok(command) = submitted.try_recv() {
+            seen.push(command);
+        }
+    }
+    assert!(router.fronts.is_empty() && router.timers.is_empty());
+    let asked = |command: &Command| {
+        matches!(
+            command,
+            Command::Route {
+                to: BACK,
+                relay: Some(_),
+                ..
+            }
+        )
+    };
+    assert!(seen.len() == 1 && seen.iter().all(asked), "{seen:?}");
 }
