@@ -22,8 +22,9 @@ from traffic import Talk  # noqa: E402
 CLIENTS = int(sys.argv[1]) if len(sys.argv) > 1 else 300 if DEBUG else 1000
 # Fewer than come, so that some have to wait until others were shown the door.
 PLACES = CLIENTS * 6 // 10
-WINDOW = 30 if DEBUG else 8
-SECONDS = 240
+# In which as many come as there are places.
+WINDOW = max(30 if DEBUG else 8, CLIENTS // 100)
+SECONDS = max(240, CLIENTS // 8)
 SLOW, FAST = ("10.1.0.2", 80), ("10.1.0.2", 81)
 LONG = 1 << 20
 CONFIG = f"""
@@ -45,9 +46,9 @@ head-ms = {WINDOW * 1000}
 stall-ms = {WINDOW * 1000}
 stall-bytes = 10000
 # All come in the same second.
-connect-ms = 60000
-asking-ms = 120000
-response-ms = 240000
+connect-ms = {SECONDS * 250}
+asking-ms = {SECONDS * 500}
+response-ms = {SECONDS * 1000}
 """
 
 make_namespaces()

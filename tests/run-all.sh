@@ -2,7 +2,7 @@
 # Everything there is to test, in the order of what fails fastest. Ends with the line
 # `N passed, N failed`: lint steps, unit and property tests, TAP points and gates. With LONG set also
 # what takes too long for each change: bodies of over 4 GiB, a thousand routers one after the other, the module
-# loaded a thousand times, and a soak of ten minutes.
+# loaded a thousand times, ten thousand slow clients, and a soak of ten minutes.
 
 . "$(dirname "$0")/steps.sh"
 need_root
@@ -32,7 +32,7 @@ step 'guest: stock kernel' tests/vm.sh stock
 step 'guest: debug kernel' tests/vm.sh debug
 if [ -n "${LONG:-}" ]; then
 	step 'long: huge bodies on the host' "$enter" cargo test --package underpass --test engine -- --ignored
-	step 'long: huge bodies, a thousand routers, a thousand loads' tests/vm.sh stock huge.sh thousand-routers.sh thousand-loads.sh
+	step 'long: huge bodies, a thousand routers, a thousand loads, ten thousand slow clients' tests/vm.sh stock huge.sh thousand-routers.sh thousand-loads.sh ten-thousand.sh
 	step 'long: soak' tests/soak.sh stock 600 1
 fi
 steps_end

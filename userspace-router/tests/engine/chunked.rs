@@ -107,11 +107,16 @@ fn a_long_trailer_section_passes() {
 
 #[test]
 fn a_hundred_thousand_chunks_of_one_byte_pass_in_bounded_time() {
+    chunks_of_one_byte(100_000);
+}
+
+/// They come through, and none of them costs more than the first.
+pub fn chunks_of_one_byte(number: u32) {
     let began = Instant::now();
     let mut scene = Scene::new();
     let (from, source) = scene.source(Side::Front);
     let (to, mut target) = scene.queue(Side::Back);
-    let content = noise(100_000);
+    let content = noise(number as usize);
     let wire = in_chunks(&content, &[1]);
     scene.forward(from, Some(to), chunked());
     source.send_aside(wire.clone(), false);
@@ -119,7 +124,7 @@ fn a_hundred_thousand_chunks_of_one_byte_pass_in_bounded_time() {
     scene.completes(from, wire.len() as u64);
     // Far below a millisecond each, also in an emulated guest.
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(40), "{took:?}");
+    assert!(took < Duration::from_micros(400) * number, "{took:?}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Bodies around 2^32 bytes, which are really moved: each counter on their way must be wider.
+//! Bodies around 2^32 bytes, which are really moved: each counter on their way must be wider. And one of a
+//! million chunks.
 
 use std::io::{Read, Write};
 
 use underpass_proto::Side;
 
+use crate::chunked::chunks_of_one_byte;
 use crate::peer::{noise, Peer};
 use crate::scene::{length, to_until_close, until_close, Scene, HEAD};
 
@@ -103,4 +105,10 @@ fn until_close_above_4_gib() {
     source.half_close();
     assert!(target.rest().is_empty(), "more than the content");
     scene.completes(from, EDGE + 1);
+}
+
+#[test]
+#[ignore = "a tenth of them is enough for each change; make test LONG=1"]
+fn a_million_chunks_of_one_byte_pass_in_bounded_time() {
+    chunks_of_one_byte(1_000_000);
 }
