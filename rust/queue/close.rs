@@ -33,6 +33,9 @@ const NO_ROUTER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Connection: close\r\n\
     Proxy-Status: underpass; error=proxy_internal_error; details=\"no router\"\r\n\r\n";
 
+/// The errno of a sending half whose body was cut off here.
+pub(super) const ABORTED: u32 = kernel::bindings::ECONNABORTED;
+
 /// In which way to end.
 #[derive(Clone, Copy)]
 pub enum How {
@@ -76,12 +79,14 @@ pub fn end(this: &Arc<Queue>, how: How) {
     // A body on its way to here: its source hears of it as of a broken target.
     let mut out = this.out.lock();
     out.close();
+    // Part of a body went out, and the rest will not: the peer must not take it for whole.
+    let cut = out.broken() == Some(ABORTED);
     let writer = out.writer.take();
     if writer.is_some() {
-        out.set_broken(kernel::bindings::ECONNABORTED);
+        out.set_broken(ABORTED);
     }
     drop(out);
-    if matches!(how, How::Abort) {
+    if matches!(how, How::Abort) || cut {
         this.sock().abort();
         gone(this, inner);
     } else {

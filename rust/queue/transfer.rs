@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 use super::body::Move;
+use super::close::ABORTED;
 use super::connection::{Done, Queue};
 use super::output::{Flush, Output};
 use super::pump::{Step, RETRY_MS};
@@ -314,6 +315,8 @@ impl Queue {
         });
         inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));
         if let Some(target) = moving.target.filter(|_| ending.aborts_target()) {
+            // Whoever ends it once told, and before it is reset here, must not end it by FIN.
+            target.out.lock().set_broken(ABORTED);
             // Told first: what the reset leads to at the target must not be taken for the cause.
             self.deliver(inner);
             // It must not take a part for the whole.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Bodies that end before their end, and targets that go.
 
-use underpass_proto::{Body, Event, ForwardResult, Reason, Side};
+use underpass_proto::{Body, Command, Event, ForwardResult, Reason, Side};
 
 use crate::scene::{
     chunked, forward, idle, length, to_chunked, to_until_close, until_close, Scene, HEAD,
@@ -31,6 +31,26 @@ fn a_fin_anywhere_within_a_body_resets_the_target() {
     }
     cut_short(Side::Back, to_until_close(), &wire[..8]);
     cut_short(Side::Front, length(9), b"12345678");
+}
+
+#[test]
+fn whoever_ends_the_target_at_once_does_not_end_it_by_fin() {
+    let mut scene = Scene::new();
+    for _ in 0..50 {
+        let (from, mut source) = scene.source(Side::Back);
+        let (to, target) = scene.queue(Side::Front);
+        scene.forward(from, Some(to), to_until_close());
+        source.send(b"3\r\nabc");
+        source.half_close();
+        scene.fails(from, ForwardResult::Truncated);
+        // It may be gone by now.
+        let _ended = scene.attempt(Command::Drain {
+            id: to,
+            limit_bytes: None,
+            limit_ms: None,
+        });
+        assert_eq!(target.until_reset(), b"abc");
+    }
 }
 
 #[test]
