@@ -95,10 +95,9 @@ impl Engine {
     pub fn stop(this: &Arc<Self>) {
         this.stopping.store(1, Relaxed);
         Workqueue::flush_delayed::<_, 0>(this);
+        // What still runs may set the reaper's timer, which no flush waits for.
+        this.wq.flush();
         Workqueue::flush_delayed::<_, 1>(this);
-        // The reaper may be woken by what runs first.
-        this.wq.flush();
-        this.wq.flush();
     }
 
     /// A number for a new object.

@@ -296,6 +296,10 @@ impl Queue {
             } else {
                 let _ = out.disarm();
             }
+            if ending.aborts_target() {
+                // Whoever ends it once told, and before it is reset here, must not end it by FIN.
+                out.set_broken(ABORTED);
+            }
             if ending == Ending::Complete && moving.leaves.ends_by_fin() {
                 out.want_fin();
                 // If data of the router still waits, the FIN goes after it.
@@ -315,8 +319,6 @@ impl Queue {
         });
         inner.pending.closed |= matches!(inner.rx.state(), State::Ended(_));
         if let Some(target) = moving.target.filter(|_| ending.aborts_target()) {
-            // Whoever ends it once told, and before it is reset here, must not end it by FIN.
-            target.out.lock().set_broken(ABORTED);
             // Told first: what the reset leads to at the target must not be taken for the cause.
             self.deliver(inner);
             // It must not take a part for the whole.

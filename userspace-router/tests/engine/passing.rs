@@ -81,7 +81,15 @@ impl Pair {
         }
     }
 
-    /// The same, behind whatever was told before.
+    /// The server answers without a body, which is passed on.
+    pub fn answered(&mut self, scene: &mut Scene) {
+        let fields = "Content-Length: 0\r\n";
+        self.server.send(ok(fields));
+        self.client.expect(passed("200 OK", fields));
+        self.done(scene, 200, 0);
+    }
+
+    /// The same as `done`, behind whatever was told before.
     pub fn told(&self, scene: &mut Scene, status: u16, taken: u64) {
         let done = scene.done(self.back);
         self.whole(&done, status, taken);
