@@ -22,4 +22,5 @@ sources | xargs cp -pu --parents -t "$folder"
 	# A file that was removed here must be missed there.
 	[ -e "$f" ] || rm "$folder/$f"
 done
-make -s --no-print-directory -C "$tree" M="$folder" -j"$(nproc)" "$@" modules >&2
+# Without BTF, which would need vmlinux, and be missed aloud.
+make -s --no-print-directory -C "$tree" M="$folder" -j"$(nproc)" CONFIG_DEBUG_INFO_BTF_MODULES= "$@" modules >&2
