@@ -157,6 +157,9 @@ impl<E: Engine> Router<E> {
         tokio::pin!(stop);
         let mut inbox = Vec::new();
         loop {
+            // An engine that always has something to tell never waits; what else runs here (signals,
+            // connections that are made, checks) must have its turn.
+            tokio::task::consume_budget().await;
             let deadline = self.deadline();
             let sleep = async {
                 match deadline {

@@ -26,6 +26,8 @@ struct Script {
     unasked: Vec<Incoming>,
     /// To what the router sends it.
     asked: fn(Token) -> Vec<Incoming>,
+    /// It never waits.
+    restless: bool,
 }
 
 fn head(id: u32, side: Side, text: &str) -> Incoming {
@@ -64,7 +66,7 @@ impl Engine for Script {
     fn shutdown(&mut self) {}
 
     async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
-        if self.inbox.is_empty() {
+        if self.inbox.is_empty() && !self.restless {
             std::future::pending::<()>().await;
         }
         out.extend(self.inbox.drain(..));
@@ -91,6 +93,7 @@ async fn router(
         commands,
         unasked,
         asked,
+        restless: false,
     };
     let log = AccessLog::new(std::io::sink());
     let mut router = Router::new(script, policy, config.limits, log);
@@ -189,4 +192,15 @@ async fn a_client_that_is_gone_by_itself_is_forgotten_without_a_word() {
         )
     };
     assert!(seen.len() == 1 && seen.iter().all(asked), "{seen:?}");
+}
+
+#[tokio::test]
+async fn events_without_end_leave_the_runtime_its_turn() {
+    let (mut router, _submitted, _backend) = router(Vec::new(), |_| Vec::new()).await;
+    router.engine.restless = true;
+    let other = tokio::spawn(async {});
+    tokio::select! {
+        outcome = router.run(std::future::pending()) => panic!("it ended: {outcome:?}"),
+        outcome = other => outcome.expect("the other task runs"),
+    }
 }
