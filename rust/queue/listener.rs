@@ -198,7 +198,7 @@ impl Endpoint for Listener {
     }
 
     fn wake(this: ArcBorrow<'_, Self>, what: Wake) {
-        if what == Wake::Read {
+        if what != Wake::Write {
             Self::kick(this);
         }
     }

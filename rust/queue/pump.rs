@@ -58,6 +58,7 @@ impl Queue {
     /// context; the caller holds no lock.
     pub fn advance(self: &Arc<Self>, mut budget: u64) {
         let mut inner = self.inner.lock();
+        self.hold.look();
         match inner.life {
             Life::Gone => return,
             Life::Draining { .. } => return close::drain_step(self, inner),

@@ -245,6 +245,25 @@ impl Sock {
         }
     }
 
+    /// Whether `want` unread bytes are there, or no more can be waited for: the window is nearly
+    /// closed, memory is short, or something ended. Under the socket's lock.
+    pub fn has(&self, want: u32) -> bool {
+        // SAFETY: a valid TCP socket; single words are read.
+        unsafe { gen::up_rx_has(self.sk(), want) }
+    }
+
+    /// Half of what the peer may send while nothing is read, in bytes. A hint.
+    pub fn half_window(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { gen::up_rx_half(self.sk()) }
+    }
+
+    /// Bytes of the largest buffer that is sent as one (`size_goal` of TCP). A hint.
+    pub fn segment(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { gen::up_tx_segment(self.sk()) }
+    }
+
     /// The pending error (an errno, positive), or zero.
     pub fn error(&self) -> u32 {
         // SAFETY: a valid socket; one word is read.

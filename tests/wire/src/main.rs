@@ -10,6 +10,7 @@
 mod arrivals;
 mod attributes;
 mod bounds;
+mod bursts;
 mod client;
 mod coding;
 mod descriptors;
@@ -36,7 +37,8 @@ const PLAN: u32 = objects::PLAN
     + refusals::PLAN
     + owners::PLAN
     + bounds::PLAN
-    + unhurried::PLAN;
+    + unhurried::PLAN
+    + bursts::PLAN;
 
 fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     sockets::fresh_namespace()?;
@@ -50,7 +52,8 @@ fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     refusals::run(tap)?;
     owners::run(tap)?;
     bounds::run(tap)?;
-    unhurried::run(tap)
+    unhurried::run(tap)?;
+    bursts::run(tap)
 }
 
 fn main() -> ExitCode {
