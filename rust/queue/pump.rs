@@ -116,19 +116,14 @@ impl Queue {
 
     /// Looks for the end of the next head.
     fn collect(self: &Arc<Self>, inner: &mut Inner) -> Step {
-        // Read before the bytes: if it tells of a FIN, the bytes seen after it are all.
-        let readable = self.sock().readable();
+        let (scanned, rx) = (inner.rx.scanned(), &mut inner.rx);
+        let readable = self.sock().look(scanned, |piece| !rx.scan(piece));
         if self.refuse_urgent(readable) {
             return Step::Wait;
         }
-        let scanned = inner.rx.scanned();
-        if readable.bytes > scanned {
-            let rx = &mut inner.rx;
-            self.sock().peek(scanned, |piece| !rx.scan(piece));
-            if matches!(inner.rx.state(), State::Ready { .. }) {
-                inner.pending.head = !self.relay(inner, readable);
-                return Step::Again;
-            }
+        if matches!(inner.rx.state(), State::Ready { .. }) {
+            inner.pending.head = !self.relay(inner, readable);
+            return Step::Again;
         }
         if inner.rx.scanned() < readable.bytes {
             // The piece could not be read; it stays there.

@@ -231,18 +231,8 @@ impl Sock {
 
     /// What can be read now.
     pub fn readable(&self) -> Readable {
-        let mut rx = MaybeUninit::<gen::up_rx>::zeroed();
-        // SAFETY: valid and locked; the helper writes all fields, for which zero is valid.
-        let rx = self.locked(|sk| unsafe {
-            gen::up_rx_status(sk, rx.as_mut_ptr());
-            rx.assume_init()
-        });
-        Readable {
-            bytes: rx.inq,
-            fin: rx.fin != 0,
-            urgent: rx.urgent != 0,
-            closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
-        }
+        // SAFETY: `locked` passes the socket locked.
+        self.locked(|sk| unsafe { readable(sk) })
     }
 
     /// Whether `want` unread bytes are there, or no more can be waited for: the window is nearly
@@ -270,36 +260,47 @@ impl Sock {
         unsafe { gen::up_sk_err(self.sk()) }
     }
 
-    /// Shows `f` the unread bytes from the one `ahead` of the first on, in pieces, until it
-    /// returns false. Nothing is taken.
-    pub fn peek(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) {
+    /// What can be read now; shows `f` the unread bytes of it from the one `ahead` of the first on,
+    /// in pieces, until it returns false, unless urgent data is there. Nothing is taken.
+    pub fn look(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) -> Readable {
         let mut piece = [MaybeUninit::uninit(); 512];
-        self.walk(ahead, |skb, mut offset, mut left| {
-            while left > 0 {
-                let n = left.min(piece.len() as u32);
-                let mut window = Window::new(&mut piece);
-                // SAFETY: `walk` passes a valid range of a valid skb.
-                if unsafe { !window.fill(skb, offset, n) } {
-                    return false;
+        self.locked(|sk| {
+            let mut show = |skb, mut offset: u32, mut left: u32| {
+                while left > 0 {
+                    let n = left.min(piece.len() as u32);
+                    let mut window = Window::new(&mut piece);
+                    // SAFETY: `walk` passes a valid range of a valid skb.
+                    if unsafe { !window.fill(skb, offset, n) } || !f(window.filled()) {
+                        return false;
+                    }
+                    offset = offset.saturating_add(n);
+                    left = left.saturating_sub(n);
                 }
-                if !f(window.filled()) {
-                    return false;
+                true
+            };
+            // SAFETY: `locked` passes the socket locked.
+            unsafe {
+                let readable = readable(sk);
+                if !readable.urgent {
+                    walk(sk, ahead, &mut show);
                 }
-                offset = offset.saturating_add(n);
-                left = left.saturating_sub(n);
+                readable
             }
-            true
-        });
+        })
     }
 
     /// Copies the unread bytes from the one `ahead` of the first on to `to`; says whether it is
     /// full, and so all of it was written.
     pub(super) fn copy_to(&self, ahead: u32, to: &mut [MaybeUninit<u8>]) -> bool {
         let mut window = Window::new(to);
-        self.walk(ahead, |skb, offset, left| {
-            let n = left.min(u32::try_from(window.room()).unwrap_or(u32::MAX));
-            // SAFETY: `walk` passes a valid range of a valid skb.
-            n > 0 && unsafe { window.fill(skb, offset, n) }
+        self.locked(|sk| {
+            let fill = |skb, offset, left: u32| {
+                let n = left.min(u32::try_from(window.room()).unwrap_or(u32::MAX));
+                // SAFETY: `walk` passes a valid range of a valid skb.
+                n > 0 && unsafe { window.fill(skb, offset, n) }
+            };
+            // SAFETY: `locked` passes the socket locked.
+            unsafe { walk(sk, ahead, fill) };
         });
         window.room() == 0
     }
@@ -316,27 +317,6 @@ impl Sock {
         // SAFETY: the vector was empty, and `len` bytes were written.
         unsafe { bytes.inc_len(len) };
         Some(bytes)
-    }
-
-    /// Calls `f` with the unread ranges of the receive queue, under the socket lock.
-    fn walk(&self, ahead: u32, mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> bool) {
-        self.locked(|sk| {
-            // SAFETY: the socket lock keeps the receive queue as it is.
-            let mut skb = unsafe { gen::up_rx_first(sk) };
-            while !skb.is_null() {
-                // SAFETY: `skb` is in the receive queue, under the lock.
-                let (offset, len) =
-                    unsafe { (gen::up_rx_offset(sk, skb, ahead), gen::up_skb_len(skb)) };
-                // What lies before the wanted byte is skipped; what lies after it is
-                // whole, since the queue has no gaps.
-                let offset = u32::try_from(offset).unwrap_or(0);
-                if offset < len && !f(skb, offset, len.wrapping_sub(offset)) {
-                    break;
-                }
-                // SAFETY: as above.
-                skb = unsafe { gen::up_rx_next(sk, skb) };
-            }
-        });
     }
 
     /// Throws away up to `max` unread bytes; says how many.
@@ -472,6 +452,53 @@ impl Drop for Sock {
         }
         // SAFETY: taken when `self` was made.
         unsafe { gen::up_module_put() };
+    }
+}
+
+/// What can be read now.
+///
+/// # Safety
+///
+/// `sk` is a valid TCP socket that this task has locked.
+unsafe fn readable(sk: *mut bindings::sock) -> Readable {
+    let mut rx = MaybeUninit::<gen::up_rx>::zeroed();
+    // SAFETY: as the caller promised; the helper writes all fields, for which zero is valid.
+    let rx = unsafe {
+        gen::up_rx_status(sk, rx.as_mut_ptr());
+        rx.assume_init()
+    };
+    Readable {
+        bytes: rx.inq,
+        fin: rx.fin != 0,
+        urgent: rx.urgent != 0,
+        closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
+    }
+}
+
+/// Calls `f` with the unread ranges of the receive queue, from the byte `ahead` of the first on, until
+/// it returns false.
+///
+/// # Safety
+///
+/// As for `readable`.
+unsafe fn walk(
+    sk: *mut bindings::sock,
+    ahead: u32,
+    mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> bool,
+) {
+    // SAFETY: the socket lock keeps the receive queue as it is.
+    let mut skb = unsafe { gen::up_rx_first(sk) };
+    while !skb.is_null() {
+        // SAFETY: `skb` is in the receive queue, under the lock.
+        let (offset, len) = unsafe { (gen::up_rx_offset(sk, skb, ahead), gen::up_skb_len(skb)) };
+        // What lies before the wanted byte is skipped; what lies after it is whole, since the queue
+        // has no gaps.
+        let offset = u32::try_from(offset).unwrap_or(0);
+        if offset < len && !f(skb, offset, len.wrapping_sub(offset)) {
+            break;
+        }
+        // SAFETY: as above.
+        skb = unsafe { gen::up_rx_next(sk, skb) };
     }
 }
 
