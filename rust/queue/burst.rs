@@ -10,9 +10,9 @@
 //! its peer), and each wait costs it time. So nothing waits at first, and after a wait in vain twice as much
 //! goes on without waiting as after the one before, which only many bursts make up for.
 //!
-//! Invariants: `Hold::want` is not zero only while a body moves; then the queue's work item runs, or the
-//! flusher is going to look at the queue, or it looked and wakes it. A body of unknown length never waits: only its
-//! ends know what a part of it is worth.
+//! Invariants: `Hold::want` is not zero only while a body moves; then the queue's work item runs, or
+//! the flusher is going to look at the queue, or it looked and wakes it. A body of unknown length never
+//! waits: only its ends know what a part of it is worth.
 
 #![forbid(unsafe_code)]
 
