@@ -74,11 +74,13 @@ def draw(lines):
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
-    if len(sys.argv) > 2 and any(line["kind"] == "count" and line["rival"] != "direct" for line in lines):
+    # A latency has no spans, and may be all that was asked for.
+    counted_rivals = {line["rival"] for line in lines if line["kind"] == "count" and "spans" in line}
+    if len(sys.argv) > 2 and counted_rivals - {"direct"}:
         with open(sys.argv[2], "w", encoding="utf-8") as file:
             file.write(draw(lines))
     kinds = {line["kind"] for line in lines}
-    if "count" in kinds:
+    if counted_rivals:
         print("\nThousand guest instructions: **margin over a direct connection** (total ± spread)\n")
         print(tables(lines, "count", "busy", counted))
     if any("latency" in line for line in lines):
