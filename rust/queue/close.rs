@@ -70,8 +70,6 @@ pub fn end(this: &Arc<Queue>, how: How) {
             target.sock().abort();
         }
     }
-    // What comes from now on is thrown away as it comes.
-    this.hold.look();
     inner.relayed = None;
     inner.pending = Default::default();
     inner.life = Life::Draining {

@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 use super::body::Move;
-use super::burst::Hold;
 use super::output::Output;
 use super::pump::BUDGET;
 use super::{Engine, Router};
@@ -130,7 +129,6 @@ pub struct Queue {
     read_wake: Atomic<u32>,
     write_wake: Atomic<u32>,
     errno: Atomic<u32>,
-    pub(super) hold: Hold,
     /// Its place among the router's waiting, or zero; changed under `Router::state`.
     pub(super) place: Atomic<u64>,
     /// When the clock should wake it, in milliseconds, or zero.
@@ -200,7 +198,6 @@ impl Queue {
             read_wake: Atomic::new(0),
             write_wake: Atomic::new(0),
             errno: Atomic::new(0),
-            hold: Hold::new(),
             place: Atomic::new(0),
             due: Atomic::new(0),
             moved_at: Atomic::new(0),
@@ -284,8 +281,7 @@ impl Endpoint for Queue {
 
     fn wake(this: ArcBorrow<'_, Self>, what: Wake) {
         match what {
-            Wake::Data if this.gathers() => return,
-            Wake::Data | Wake::Read => {
+            Wake::Read => {
                 let errno = this.sock.error();
                 if errno != 0 {
                     this.errno.store(errno, Relaxed);

@@ -54,13 +54,8 @@ pub struct Engine {
     tables: Mutex<Tables>,
     #[pin]
     graves: Mutex<KVec<Retired<Queue>>>,
-    /// Queues that wait for a burst; see `burst.rs`.
-    #[pin]
-    pub(super) held: Mutex<KVec<Arc<Queue>>>,
     #[pin]
     reaper: DelayedWork<Engine, 1>,
-    #[pin]
-    flusher: DelayedWork<Engine, 2>,
     #[pin]
     clock: DelayedWork<Engine, 0>,
 }
@@ -68,7 +63,6 @@ pub struct Engine {
 impl_has_delayed_work! {
     impl HasDelayedWork<Self, 0> for Engine { self.clock }
     impl HasDelayedWork<Self, 1> for Engine { self.reaper }
-    impl HasDelayedWork<Self, 2> for Engine { self.flusher }
 }
 
 impl Engine {
@@ -89,8 +83,6 @@ impl Engine {
                 next_due: Atomic::new(u64::MAX),
                 tables <- new_mutex!(tables, "underpass_tables"),
                 graves <- new_mutex!(KVec::new(), "underpass_graves"),
-                held <- new_mutex!(KVec::new(), "underpass_held"),
-                flusher <- new_delayed_work!("underpass_flusher"),
                 reaper <- new_delayed_work!("underpass_reaper"),
                 clock <- new_delayed_work!("underpass_clock"),
             }),
@@ -103,7 +95,6 @@ impl Engine {
     pub fn stop(this: &Arc<Self>) {
         this.stopping.store(1, Relaxed);
         Workqueue::flush_delayed::<_, 0>(this);
-        Workqueue::flush_delayed::<_, 2>(this);
         // What still runs may set the reaper's timer, which no flush waits for.
         this.wq.flush();
         Workqueue::flush_delayed::<_, 1>(this);

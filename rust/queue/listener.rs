@@ -198,7 +198,7 @@ impl Endpoint for Listener {
     }
 
     fn wake(this: ArcBorrow<'_, Self>, what: Wake) {
-        if what != Wake::Write {
+        if what == Wake::Read {
             Self::kick(this);
         }
     }

@@ -10,8 +10,8 @@
 //!    holds the `inner` of its queue, takes the arming under `out` of the same, lets go of
 //!    that, and takes the client's `out`.
 //! 3. `Router::outbox`, for which a socket is peeked at, then `Router::state`.
-//! 4. `Engine::tables`, then `Router::state`; and `Engine::graves` and `Engine::held`, alone.
-//!    Under these nothing but memory is waited for.
+//! 4. `Engine::tables`, then `Router::state`; and `Engine::graves`, alone. Under these nothing
+//!    but memory is waited for.
 //! 5. a socket lock, within one function of `sys::sock`, never two. Nothing is locked inside.
 //!
 //! Callbacks (`hook::Endpoint::wake`) take none of these: they set a flag and enqueue the
@@ -27,7 +27,6 @@
 
 mod answer;
 mod body;
-mod burst;
 mod close;
 mod connection;
 mod engine;

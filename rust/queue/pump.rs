@@ -58,7 +58,6 @@ impl Queue {
     /// context; the caller holds no lock.
     pub fn advance(self: &Arc<Self>, mut budget: u64) {
         let mut inner = self.inner.lock();
-        self.hold.look();
         match inner.life {
             Life::Gone => return,
             Life::Draining { .. } => return close::drain_step(self, inner),
@@ -116,14 +115,19 @@ impl Queue {
 
     /// Looks for the end of the next head.
     fn collect(self: &Arc<Self>, inner: &mut Inner) -> Step {
-        let (scanned, rx) = (inner.rx.scanned(), &mut inner.rx);
-        let readable = self.sock().look(scanned, |piece| !rx.scan(piece));
+        // Read before the bytes: if it tells of a FIN, the bytes seen after it are all.
+        let readable = self.sock().readable();
         if self.refuse_urgent(readable) {
             return Step::Wait;
         }
-        if matches!(inner.rx.state(), State::Ready { .. }) {
-            inner.pending.head = !self.relay(inner, readable);
-            return Step::Again;
+        let scanned = inner.rx.scanned();
+        if readable.bytes > scanned {
+            let rx = &mut inner.rx;
+            self.sock().peek(scanned, |piece| !rx.scan(piece));
+            if matches!(inner.rx.state(), State::Ready { .. }) {
+                inner.pending.head = !self.relay(inner, readable);
+                return Step::Again;
+            }
         }
         if inner.rx.scanned() < readable.bytes {
             // The piece could not be read; it stays there.

@@ -139,7 +139,6 @@ impl Queue {
         budget: &mut u64,
     ) -> Step {
         let mut starved = false;
-        let mut burst = 0u64;
         loop {
             let Some(moving) = inner.moving.as_mut() else {
                 return Step::Wait;
@@ -163,15 +162,8 @@ impl Queue {
                 if *budget == 0 {
                     return Step::Yield;
                 }
-                if burst == 0 {
-                    match self.burst(moving, &inner.rx) {
-                        Some(bytes) => burst = bytes,
-                        None => return Step::Wait,
-                    }
-                }
-                let taken = moving.take(&mut inner.rx, self.sock(), burst.min(*budget));
+                let taken = moving.take(&mut inner.rx, self.sock(), *budget);
                 self.note_taken(taken.bytes, budget);
-                burst = burst.saturating_sub(taken.bytes);
                 if taken.stop == Some(Stop::Refused) || taken.bytes == 0 {
                     drop(out);
                     return match taken.stop {
@@ -292,7 +284,6 @@ impl Queue {
         let Some(mut moving) = inner.moving.take() else {
             return;
         };
-        self.hold.look();
         moving.settle(self.sock());
         let mut response_due = false;
         let relayed = inner.relayed.take();

@@ -92,9 +92,6 @@ struct sk_buff *up_rx_next(struct sock *sk, struct sk_buff *skb);
 int up_rx_read(struct sock *sk, void *arg, size_t max, up_actor actor);
 int up_rx_take(struct sock *sk, __u32 *ahead, void *arg, size_t max, up_actor actor);
 void up_rx_done(struct sock *sk, __u32 *ahead);
-bool up_rx_has(const struct sock *sk, __u32 want);
-__u32 up_rx_half(const struct sock *sk);
-__u32 up_tx_segment(const struct sock *sk);
 __s32 up_rx_offset(struct sock *sk, struct sk_buff *skb, __u32 ahead);
 
 __u32 up_skb_len(const struct sk_buff *skb);

@@ -18,9 +18,7 @@ use kernel::sync::{rcu, Arc, ArcBorrow};
 /// What happened on a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// Data came, or a connection.
-    Data,
-    /// FIN or an error came, or all is to be looked at.
+    /// Data, a connection, FIN, or an error came.
     Read,
     /// There is room to send again.
     Write,
@@ -64,7 +62,7 @@ pub trait Endpoint: Send + Sync + Sized + 'static {
 
 fn ours<T: Endpoint>() -> gen::up_callbacks {
     gen::up_callbacks {
-        data_ready: Some(data_event::<T>),
+        data_ready: Some(read_event::<T>),
         state_change: Some(read_event::<T>),
         write_space: Some(write_event::<T>),
         error_report: Some(read_event::<T>),
@@ -204,17 +202,7 @@ unsafe fn with<T: Endpoint>(sk: *mut sock, f: impl FnOnce(ArcBorrow<'_, T>)) {
     }
 }
 
-/// `sk_data_ready`.
-///
-/// # Safety
-///
-/// As for `with`.
-unsafe extern "C" fn data_event<T: Endpoint>(sk: *mut sock) {
-    // SAFETY: TCP calls it with a valid socket that `adopt::<T>` put it on.
-    unsafe { with::<T>(sk, |e| T::wake(e, Wake::Data)) };
-}
-
-/// `sk_state_change` and `sk_error_report`.
+/// `sk_data_ready`, `sk_state_change` and `sk_error_report`.
 ///
 /// # Safety
 ///

@@ -231,27 +231,18 @@ impl Sock {
 
     /// What can be read now.
     pub fn readable(&self) -> Readable {
-        // SAFETY: `locked` passes the socket locked.
-        self.locked(|sk| unsafe { readable(sk) })
-    }
-
-    /// Whether `want` unread bytes are there, or no more can be waited for: the window is nearly
-    /// closed, memory is short, or something ended. Under the socket's lock.
-    pub fn has(&self, want: u32) -> bool {
-        // SAFETY: a valid TCP socket; single words are read.
-        unsafe { gen::up_rx_has(self.sk(), want) }
-    }
-
-    /// Half of what the peer may send while nothing is read, in bytes. A hint.
-    pub fn half_window(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe { gen::up_rx_half(self.sk()) }
-    }
-
-    /// Bytes of the largest buffer that is sent as one (`size_goal` of TCP). A hint.
-    pub fn segment(&self) -> u32 {
-        // SAFETY: as above.
-        unsafe { gen::up_tx_segment(self.sk()) }
+        let mut rx = MaybeUninit::<gen::up_rx>::zeroed();
+        // SAFETY: valid and locked; the helper writes all fields, for which zero is valid.
+        let rx = self.locked(|sk| unsafe {
+            gen::up_rx_status(sk, rx.as_mut_ptr());
+            rx.assume_init()
+        });
+        Readable {
+            bytes: rx.inq,
+            fin: rx.fin != 0,
+            urgent: rx.urgent != 0,
+            closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
+        }
     }
 
     /// The pending error (an errno, positive), or zero.
@@ -260,47 +251,36 @@ impl Sock {
         unsafe { gen::up_sk_err(self.sk()) }
     }
 
-    /// What can be read now; shows `f` the unread bytes of it from the one `ahead` of the first on,
-    /// in pieces, until it returns false, unless urgent data is there. Nothing is taken.
-    pub fn look(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) -> Readable {
+    /// Shows `f` the unread bytes from the one `ahead` of the first on, in pieces, until it
+    /// returns false. Nothing is taken.
+    pub fn peek(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) {
         let mut piece = [MaybeUninit::uninit(); 512];
-        self.locked(|sk| {
-            let mut show = |skb, mut offset: u32, mut left: u32| {
-                while left > 0 {
-                    let n = left.min(piece.len() as u32);
-                    let mut window = Window::new(&mut piece);
-                    // SAFETY: `walk` passes a valid range of a valid skb.
-                    if unsafe { !window.fill(skb, offset, n) } || !f(window.filled()) {
-                        return false;
-                    }
-                    offset = offset.saturating_add(n);
-                    left = left.saturating_sub(n);
+        self.walk(ahead, |skb, mut offset, mut left| {
+            while left > 0 {
+                let n = left.min(piece.len() as u32);
+                let mut window = Window::new(&mut piece);
+                // SAFETY: `walk` passes a valid range of a valid skb.
+                if unsafe { !window.fill(skb, offset, n) } {
+                    return false;
                 }
-                true
-            };
-            // SAFETY: `locked` passes the socket locked.
-            unsafe {
-                let readable = readable(sk);
-                if !readable.urgent {
-                    walk(sk, ahead, &mut show);
+                if !f(window.filled()) {
+                    return false;
                 }
-                readable
+                offset = offset.saturating_add(n);
+                left = left.saturating_sub(n);
             }
-        })
+            true
+        });
     }
 
     /// Copies the unread bytes from the one `ahead` of the first on to `to`; says whether it is
     /// full, and so all of it was written.
     pub(super) fn copy_to(&self, ahead: u32, to: &mut [MaybeUninit<u8>]) -> bool {
         let mut window = Window::new(to);
-        self.locked(|sk| {
-            let fill = |skb, offset, left: u32| {
-                let n = left.min(u32::try_from(window.room()).unwrap_or(u32::MAX));
-                // SAFETY: `walk` passes a valid range of a valid skb.
-                n > 0 && unsafe { window.fill(skb, offset, n) }
-            };
-            // SAFETY: `locked` passes the socket locked.
-            unsafe { walk(sk, ahead, fill) };
+        self.walk(ahead, |skb, offset, left| {
+            let n = left.min(u32::try_from(window.room()).unwrap_or(u32::MAX));
+            // SAFETY: `walk` passes a valid range of a valid skb.
+            n > 0 && unsafe { window.fill(skb, offset, n) }
         });
         window.room() == 0
     }
@@ -317,6 +297,27 @@ impl Sock {
         // SAFETY: the vector was empty, and `len` bytes were written.
         unsafe { bytes.inc_len(len) };
         Some(bytes)
+    }
+
+    /// Calls `f` with the unread ranges of the receive queue, under the socket lock.
+    fn walk(&self, ahead: u32, mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> bool) {
+        self.locked(|sk| {
+            // SAFETY: the socket lock keeps the receive queue as it is.
+            let mut skb = unsafe { gen::up_rx_first(sk) };
+            while !skb.is_null() {
+                // SAFETY: `skb` is in the receive queue, under the lock.
+                let (offset, len) =
+                    unsafe { (gen::up_rx_offset(sk, skb, ahead), gen::up_skb_len(skb)) };
+                // What lies before the wanted byte is skipped; what lies after it is
+                // whole, since the queue has no gaps.
+                let offset = u32::try_from(offset).unwrap_or(0);
+                if offset < len && !f(skb, offset, len.wrapping_sub(offset)) {
+                    break;
+                }
+                // SAFETY: as above.
+                skb = unsafe { gen::up_rx_next(sk, skb) };
+            }
+        });
     }
 
     /// Throws away up to `max` unread bytes; says how many.
@@ -452,53 +453,6 @@ impl Drop for Sock {
         }
         // SAFETY: taken when `self` was made.
         unsafe { gen::up_module_put() };
-    }
-}
-
-/// What can be read now.
-///
-/// # Safety
-///
-/// `sk` is a valid TCP socket that this task has locked.
-unsafe fn readable(sk: *mut bindings::sock) -> Readable {
-    let mut rx = MaybeUninit::<gen::up_rx>::zeroed();
-    // SAFETY: as the caller promised; the helper writes all fields, for which zero is valid.
-    let rx = unsafe {
-        gen::up_rx_status(sk, rx.as_mut_ptr());
-        rx.assume_init()
-    };
-    Readable {
-        bytes: rx.inq,
-        fin: rx.fin != 0,
-        urgent: rx.urgent != 0,
-        closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
-    }
-}
-
-/// Calls `f` with the unread ranges of the receive queue, from the byte `ahead` of the first on, until
-/// it returns false.
-///
-/// # Safety
-///
-/// As for `readable`.
-unsafe fn walk(
-    sk: *mut bindings::sock,
-    ahead: u32,
-    mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> bool,
-) {
-    // SAFETY: the socket lock keeps the receive queue as it is.
-    let mut skb = unsafe { gen::up_rx_first(sk) };
-    while !skb.is_null() {
-        // SAFETY: `skb` is in the receive queue, under the lock.
-        let (offset, len) = unsafe { (gen::up_rx_offset(sk, skb, ahead), gen::up_skb_len(skb)) };
-        // What lies before the wanted byte is skipped; what lies after it is whole, since the queue
-        // has no gaps.
-        let offset = u32::try_from(offset).unwrap_or(0);
-        if offset < len && !f(skb, offset, len.wrapping_sub(offset)) {
-            break;
-        }
-        // SAFETY: as above.
-        skb = unsafe { gen::up_rx_next(sk, skb) };
     }
 }
 

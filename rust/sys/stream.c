@@ -19,27 +19,6 @@
 /* Buffers that are passed over before they leave, whatever is in them. */
 #define UP_PASS_MAX 32
 
-/* Whether `want` unread bytes are there, or waiting for them would be in vain. */
-bool up_rx_has(const struct sock *sk, __u32 want)
-{
-	return tcp_epollin_ready(sk, want) || sock_flag(sk, SOCK_DONE) ||
-	       READ_ONCE(tcp_sk(sk)->urg_data);
-}
-
-/* Half of what the peer may send unasked. */
-__u32 up_rx_half(const struct sock *sk)
-{
-	return max(tcp_full_space(sk), 0) / 2;
-}
-
-/* What tcp_sendmsg() fills a buffer to. */
-__u32 up_tx_segment(const struct sock *sk)
-{
-	const struct tcp_sock *tp = tcp_sk(sk);
-
-	return READ_ONCE(tp->mss_cache) * max_t(u32, READ_ONCE(tp->gso_segs), 1);
-}
-
 /* The *ahead bytes that were taken leave the receive queue. The socket is locked. */
 void up_rx_done(struct sock *sk, __u32 *ahead)
 {
@@ -80,7 +59,7 @@ int up_rx_take(struct sock *sk, __u32 *ahead, void *arg, size_t max, up_actor ac
 			break;
 	}
 	*ahead += took;
-	if (passed > UP_PASS_MAX || *ahead >= min_t(u32, UP_STEP, up_rx_half(sk)))
+	if (passed > UP_PASS_MAX || *ahead >= min(UP_STEP, tcp_full_space(sk) / 2))
 		up_rx_done(sk, ahead);
 	return took;
 }

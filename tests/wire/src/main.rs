@@ -10,7 +10,6 @@
 mod arrivals;
 mod attributes;
 mod bounds;
-mod bursts;
 mod client;
 mod coding;
 mod descriptors;
@@ -37,8 +36,7 @@ const PLAN: u32 = objects::PLAN
     + refusals::PLAN
     + owners::PLAN
     + bounds::PLAN
-    + unhurried::PLAN
-    + bursts::PLAN;
+    + unhurried::PLAN;
 
 fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     sockets::fresh_namespace()?;
@@ -52,8 +50,7 @@ fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     refusals::run(tap)?;
     owners::run(tap)?;
     bounds::run(tap)?;
-    unhurried::run(tap)?;
-    bursts::run(tap)
+    unhurried::run(tap)
 }
 
 fn main() -> ExitCode {
