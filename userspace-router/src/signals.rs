@@ -2,7 +2,8 @@
 //! What the signals say: SIGTERM or SIGINT to stop, a second one to stop at once, SIGUSR2 to leave
 //! everything to the next router.
 //!
-//! One task hears them from the start of the program, so that none is lost.
+//! One task hears them from the start of the program, so that none is lost. Clones tell the routers of other
+//! threads.
 
 use std::future::Future;
 use std::io;
@@ -11,6 +12,7 @@ use tokio::signal::unix::{signal, SignalKind};
 use tokio::sync::watch;
 
 /// The signals that came.
+#[derive(Clone)]
 pub struct Signals {
     /// How many.
     stops: watch::Receiver<u32>,
@@ -31,11 +33,15 @@ impl Signals {
         let (count_user2, hand_over) = watch::channel(0);
         tokio::spawn(async move {
             loop {
-                let count = tokio::select! {
-                    _ = terminate.recv() => &count,
-                    _ = interrupt.recv() => &count,
-                    _ = user2.recv() => if may_hand_over { &count_user2 } else { &count },
+                let stops = tokio::select! {
+                    _ = terminate.recv() => true,
+                    _ = interrupt.recv() => true,
+                    _ = user2.recv() => !may_hand_over,
                 };
+                if stops && *count.borrow() == 0 {
+                    eprintln!("underpass: stopping: nothing more is accepted");
+                }
+                let count = if stops { &count } else { &count_user2 };
                 count.send_modify(|count| *count += 1);
             }
         });
@@ -44,11 +50,7 @@ impl Signals {
 
     /// Resolves with the first one.
     pub fn stop(&self) -> impl Future<Output = ()> {
-        let first = at_least(&self.stops, 1);
-        async {
-            first.await;
-            eprintln!("underpass: stopping: nothing more is accepted");
-        }
+        at_least(&self.stops, 1)
     }
 
     /// Resolves with the second one.

@@ -15,11 +15,16 @@ use super::route::RouteTable;
 use super::{limits, listener, pool, route, value};
 use super::{Config, EngineKind};
 
+/// A quarter of the routers that the module has in a network namespace: there is room for those
+/// of three programs whose time of grace is not over, and one that takes over.
+const THREADS_MAX: i64 = 64;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     engine: Spanned<String>,
     access_log: Option<bool>,
+    threads: Option<Spanned<i64>>,
     #[serde(default)]
     listener: Vec<Spanned<ListenerTable>>,
     #[serde(default)]
@@ -40,7 +45,8 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         &file.engine,
         &[("kernel", EngineKind::Kernel), ("user", EngineKind::User)],
     )?;
-    let limits = limits::limits(&file.limits)?;
+    let threads = threads(file.threads.as_ref(), engine)?;
+    let limits = limits::limits(&file.limits, threads)?;
     let listeners = file
         .listener
         .iter()
@@ -52,7 +58,7 @@ pub fn check(text: &str) -> Result<Config, Fault> {
     let pools = file
         .pool
         .iter()
-        .map(|(name, table)| pool::pool(name, table.get_ref(), engine).map(Arc::new))
+        .map(|(name, table)| pool::pool(name, table.get_ref(), engine, threads).map(Arc::new))
         .collect::<Result<Vec<_>, _>>()?;
     let routes = route::routes(&file.route, &pools, &limits)?;
     if routes.is_empty() {
@@ -61,11 +67,24 @@ pub fn check(text: &str) -> Result<Config, Fault> {
     Ok(Config {
         engine,
         access_log: file.access_log.unwrap_or(true),
+        threads,
         listeners,
         pools,
         routes,
         limits,
     })
+}
+
+fn threads(value: Option<&Spanned<i64>>, engine: EngineKind) -> Result<u32, Fault> {
+    // The cast cannot lose anything, see the range.
+    let threads = value::number(value, 1, 1..=THREADS_MAX)? as u32;
+    match value {
+        Some(value) if threads > 1 && engine == EngineKind::User => {
+            let text = "the engine \"user\" moves bodies on all CPUs already: take this out";
+            Err(Fault::at(value.span(), text))
+        }
+        _ => Ok(threads),
+    }
 }
 
 fn nothing(text: &str) -> Fault {

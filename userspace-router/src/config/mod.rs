@@ -11,6 +11,7 @@ mod heads;
 mod health;
 mod limits;
 mod listener;
+mod part;
 mod place;
 mod pool;
 mod route;
@@ -45,6 +46,8 @@ pub struct Config {
     pub engine: EngineKind,
     /// Each exchange is written down, on standard output.
     pub access_log: bool,
+    /// Routers beside each other, each in a thread of its own; 1 with the engine `user`.
+    pub threads: u32,
     /// Addresses to listen on.
     pub listeners: Vec<Listener>,
     /// Pools that routes name by index.

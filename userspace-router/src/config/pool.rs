@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::health::{check, eject, Check, CheckTable, Eject, EjectTable};
 use super::place::Fault;
-use super::value::{choose, choose_or, number, DAY};
+use super::value::{choose, choose_or, number, shared, DAY};
 use super::EngineKind;
 use crate::address::Address;
 use crate::http::is_token;
@@ -113,12 +113,17 @@ pub(super) struct PoolTable {
 }
 
 /// Checks one table.
-pub(super) fn pool(name: &str, table: &PoolTable, engine: EngineKind) -> Result<Pool, Fault> {
+pub(super) fn pool(
+    name: &str,
+    table: &PoolTable,
+    engine: EngineKind,
+    threads: u32,
+) -> Result<Pool, Fault> {
     Ok(Pool {
         name: name.into(),
         members: members(table, engine)?,
         balance: balance(table)?,
-        link: Arc::new(link(table)?),
+        link: Arc::new(link(table, threads)?),
         eject: eject(&table.eject)?,
         check: table.check.as_ref().map(check).transpose()?,
     })
@@ -205,16 +210,17 @@ fn balance(table: &PoolTable) -> Result<Balance, Fault> {
     })
 }
 
-fn link(table: &PoolTable) -> Result<Link, Fault> {
+fn link(table: &PoolTable, threads: u32) -> Result<Link, Fault> {
     let default = Link::default();
     let requests = &table.requests_per_connection;
     let versions = [("v1", Version::V1), ("v2", Version::V2)];
     // No cast loses anything: every range ends below 2^32.
     Ok(Link {
-        connections: number(
+        connections: shared(
             table.connections.as_ref(),
             default.connections as u64,
-            1..=1_000_000,
+            1_000_000,
+            threads,
         )? as usize,
         waiting: number(table.waiting.as_ref(), 0, 0..=1_000_000)? as usize,
         waiting_time: Duration::from_millis(number(table.waiting_ms.as_ref(), 1_000, 1..=DAY)?),

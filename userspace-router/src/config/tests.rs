@@ -28,10 +28,53 @@ fn the_example_is_good_and_says_the_defaults() {
     let short = Config::parse("f.toml", GOOD).unwrap();
     assert_eq!(example.limits, short.limits);
     assert_eq!(short.routes.len(), 1);
+    assert_eq!(short.threads, example.threads);
     assert_eq!(short.routes[0].terms, example.routes[0].terms);
     let (pool, other) = (&example.pools[0], &short.pools[0]);
     assert_eq!((&pool.balance, &pool.link), (&other.balance, &other.link));
     assert_eq!(pool.eject, other.eject);
+}
+
+#[test]
+fn threads_share_what_is_limited() {
+    let kernel = GOOD.replacen("\"user\"", "\"kernel\"\nthreads = 4", 1);
+    let whole = Config::parse("f.toml", &kernel).unwrap();
+    assert_eq!(whole.threads, 4);
+    let part = whole.clone().part(4);
+    assert_eq!(part.listeners, whole.listeners);
+    let link = &part.pools[0].link;
+    assert_eq!((link.connections, link.waiting), (2_500, 0));
+    let (limits, all) = (&part.limits, &whole.limits);
+    assert_eq!((limits.queues, limits.idle_connections), (32_768, 8));
+    assert_eq!(
+        (limits.stall, limits.drain_bytes),
+        (all.stall, all.drain_bytes)
+    );
+    // More routers than the file knows of, where such were taken over: none has nothing.
+    let part = whole.part(100_000);
+    let link = &part.pools[0].link;
+    assert_eq!((link.connections, link.waiting), (1, 0));
+    assert_eq!(part.limits.queues, 1);
+    for (text, parts) in [
+        (
+            kernel.replacen("]\n[[route]]", "]\nconnections = 2\n[[route]]", 1),
+            "f.toml:10: connections: 2 is less than one for each of 4 threads",
+        ),
+        (
+            format!("{kernel}[limits]\nqueues = 1\n"),
+            "f.toml:13: queues: 1 is less than one for each of 4 threads",
+        ),
+        (
+            kernel.replacen("threads = 4", "threads = 0", 1),
+            "f.toml:2: threads: 0 must be between 1 and 64",
+        ),
+        (
+            kernel.replacen("kernel", "user", 1),
+            "f.toml:2: threads: the engine \"user\" moves bodies on all CPUs already: take this out",
+        ),
+    ] {
+        assert_eq!(error(&text), parts);
+    }
 }
 
 #[test]

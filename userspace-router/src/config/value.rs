@@ -51,3 +51,20 @@ pub(super) fn number(
     );
     Err(Fault::at(value.span(), text))
 }
+
+/// A number from 1 to `most` of which each of `threads` gets its part.
+pub(super) fn shared(
+    value: Option<&Spanned<i64>>,
+    default: u64,
+    most: i64,
+    threads: u32,
+) -> Result<u64, Fault> {
+    let number = number(value, default, 1..=most)?;
+    match value {
+        Some(value) if number < threads.into() => {
+            let text = format!("{number} is less than one for each of {threads} threads");
+            Err(Fault::at(value.span(), text))
+        }
+        _ => Ok(number),
+    }
+}

@@ -80,9 +80,9 @@ pub enum Failure {
 /// Decides where requests go.
 ///
 /// `plan` is called once for each request. For each back-end that is asked then, `asked`
-/// is called once and, later, `ended` once. All calls come from one thread, the router's: they must
-/// return at once (no waiting for locks that others hold long, no I/O), since every request waits for
-/// them. Panics end the router. State that changes stands behind a lock or in atomics.
+/// is called once and, later, `ended` once. Calls come from the threads of routers, of which there may be
+/// several: they must return at once (no waiting for locks that others hold long, no I/O), since every request
+/// waits for them. Panics end the process. State that changes stands behind a lock or in atomics.
 pub trait Policy: Send + Sync {
     /// The plan for a request, or what the client is answered instead, such as
     /// `problem::NO_ROUTE`. `client` is the address that a PROXY protocol header named, or the socket's.

@@ -9,6 +9,8 @@ mod pending;
 mod socket;
 mod takeover;
 
+pub use takeover::Former;
+
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 

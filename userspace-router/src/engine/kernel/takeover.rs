@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Which router of the module this process becomes: a new one, or one whose process is gone or is
+//! Which routers of the module this process becomes: new ones, or those whose process is gone or is
 //! to be replaced.
 //!
 //! Invariant: events that come while this asks are kept, behind what the answers tell.
@@ -21,44 +21,34 @@ pub struct Former {
 }
 
 impl KernelEngine {
-    /// Looks for a router that listens at one of `addresses` and whose process is gone, or, with
-    /// `force`, is not. Changes nothing.
+    /// Looks for routers that listen at one of `addresses` and whose processes are gone, or, with
+    /// `force`, are not. Changes nothing.
     ///
     /// # Errors
-    /// If the module is not loaded, or the router's process is there and `force` is not.
-    pub async fn look(
-        addresses: &[SocketAddr],
-        force: bool,
-    ) -> Result<(Self, Option<Former>), EngineError> {
+    /// If the module is not loaded, or such a process is there and `force` is not.
+    pub async fn look(addresses: &[SocketAddr], force: bool) -> Result<Vec<Former>, EngineError> {
         let mut engine = Self::open().await?;
         let routers = engine.routers().await?;
         let listeners = engine.listeners().await?;
-        let wanted = |listener: &&ListenerInfo| {
-            listener
-                .local
-                .is_some_and(|local| addresses.contains(&local))
-        };
-        let of = |router: &RouterInfo| {
-            let mine = listeners.iter().filter(wanted);
-            mine.filter(|listener| listener.router == router.id)
-                .find_map(|listener| listener.local)
-        };
-        let found = routers
-            .iter()
-            .find_map(|router| Some((router, of(router)?)));
-        let Some((router, address)) = found else {
-            return Ok((engine, None));
-        };
-        let RouterInfo { id, port, .. } = *router;
-        if port != 0 && !force {
-            return Err(EngineError::Failed(format!(
-                "router {id} of the module, a process with netlink port {port}, listens on {address}: \
-                 stop it, or take it over by --takeover"
-            )));
+        let mut formers = Vec::new();
+        for RouterInfo { id, port, .. } in routers {
+            let mine = listeners.iter().filter(|listener| listener.router == id);
+            let held: Vec<_> = mine.filter_map(|listener| listener.local).collect();
+            let Some(address) = held.iter().find(|local| addresses.contains(local)) else {
+                continue;
+            };
+            if port != 0 && !force {
+                return Err(EngineError::Failed(format!(
+                    "router {id} of the module, a process with netlink port {port}, listens on {address}: \
+                     stop it, or take it over by --takeover"
+                )));
+            }
+            formers.push(Former {
+                id,
+                addresses: held,
+            });
         }
-        let mine = listeners.iter().filter(|listener| listener.router == id);
-        let addresses = mine.filter_map(|listener| listener.local).collect();
-        Ok((engine, Some(Former { id, addresses })))
+        Ok(formers)
     }
 
     /// Takes that router over, or becomes a new one.
@@ -66,14 +56,15 @@ impl KernelEngine {
     /// # Errors
     /// If the module refuses that: the router was there when `look` looked, and may be gone.
     pub async fn begin(
-        &mut self,
         former: Option<Former>,
         terms: Terms,
-    ) -> Result<Option<Left>, EngineError> {
-        match former {
-            Some(Former { id, .. }) => self.take_over(id, terms).await.map(Some),
-            None => self.attached(terms).await.map(|()| None),
-        }
+    ) -> Result<(Self, Option<Left>), EngineError> {
+        let mut engine = Self::open().await?;
+        let left = match former {
+            Some(Former { id, .. }) => Some(engine.take_over(id, terms).await?),
+            None => engine.attached(terms).await.map(|()| None)?,
+        };
+        Ok((engine, left))
     }
 
     async fn take_over(&mut self, id: u32, terms: Terms) -> Result<Left, EngineError> {

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs the routers of a configuration: with the engine `kernel` in threads beside each other, with the
+//! engine `user` one.
+//!
+//! Each router has a thread, a runtime, a netlink socket, listening sockets and connections to back-ends
+//! of its own, and nothing of it goes through another one: the kernel gives each its part of the clients
+//! (SO_REUSEPORT). They share what is known of back-ends: whose turn it is, and who is well.
+//!
+//! Invariants: what may fail is done before anybody is replaced, as far as it can be. Whoever listened at
+//! one of our addresses is taken over, all of them: so there are as many routers as there were, at
+//! least. They end together: one that fails ends the process, and what the others have is left to
+//! the next one, as if it had been killed.
+
+use std::net::SocketAddr;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime;
+use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
+use underpass::access::AccessLog;
+use underpass::config::{Config, EngineKind, Listener};
+use underpass::engine::kernel::{Former, KernelEngine, Terms};
+use underpass::engine::user::UserEngine;
+use underpass::engine::{Engine, EngineError, Left};
+use underpass::health::check::Checks;
+use underpass::route::Table;
+use underpass::router::{Listening, Router};
+
+use crate::listening::open;
+use crate::signals::Signals;
+
+/// How a router, or all of them, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By a signal.
+    Stopped {
+        /// Exchanges that did not end in time.
+        cut_off: usize,
+    },
+    /// By a signal, and the next one goes on.
+    LeftBehind,
+    /// Another process is this router now: nothing is wrong.
+    Ousted,
+}
+
+impl End {
+    /// Of two routers of one process, which hear of the same signals.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Stopped { cut_off: a }, Self::Stopped { cut_off: b }) => {
+                Self::Stopped { cut_off: a + b }
+            }
+            (Self::Ousted, end) | (end, _) => end,
+        }
+    }
+}
+
+/// What one router begins with.
+struct Start {
+    config: Config,
+    policy: Arc<Table>,
+    /// Sockets that listen already, in place of those that a former router has.
+    opened: Vec<(Listener, Listening)>,
+    signals: Signals,
+}
+
+/// Serves until a signal, or another process, ends it.
+///
+/// # Errors
+/// If it cannot begin, or not go on.
+pub fn run(config: Config, takeover: bool) -> Result<End, String> {
+    match config.engine {
+        EngineKind::Kernel => {
+            runtime(runtime::Builder::new_current_thread())?.block_on(run_all(config, takeover))
+        }
+        EngineKind::User if takeover => {
+            Err("--takeover: with the engine `user` nothing outlives its process".to_owned())
+        }
+        EngineKind::User => {
+            eprintln!("underpass: engine user: bodies pass through user space");
+            runtime(runtime::Builder::new_multi_thread())?.block_on(async {
+                let start = Start {
+                    signals: signals(false)?,
+                    opened: open(&config.listeners, &[], false)?,
+                    policy: Arc::new(Table::new(config.routes.clone(), &config.pools)),
+                    config,
+                };
+                let _checks = Checks::of(&start.policy);
+                serve(UserEngine::default(), None, start).await
+            })
+        }
+    }
+}
+
+fn runtime(mut builder: runtime::Builder) -> Result<runtime::Runtime, String> {
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))
+}
+
+fn signals(may_hand_over: bool) -> Result<Signals, String> {
+    Signals::new(may_hand_over).map_err(|error| format!("no signal handler: {error}"))
+}
+
+/// The routers of the engine `kernel`.
+async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
+    let mut addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
+    let formers = KernelEngine::look(&addresses, takeover).await;
+    let mut formers = formers.map_err(|error| error.to_string())?.into_iter();
+    let routers = formers.len().max(config.threads as usize);
+    let config = config.part(routers as u32);
+    let signals = signals(true)?;
+    let policy = Arc::new(Table::new(config.routes.clone(), &config.pools));
+    let mut starts = Vec::with_capacity(routers);
+    for _ in 0..routers {
+        let former = formers.next();
+        let held = former.as_ref().map_or(&[][..], |f| &f.addresses);
+        let mut config = config.clone();
+        for (listener, address) in config.listeners.iter_mut().zip(&addresses) {
+            listener.address = *address;
+        }
+        // Whoever is to be replaced goes on where an address cannot be had.
+        let opened = open(&config.listeners, held, true)?;
+        settle(&mut addresses, &opened);
+        let start = Start {
+            config,
+            policy: policy.clone(),
+            opened,
+            signals: signals.clone(),
+        };
+        starts.push((former, start));
+    }
+    let _checks = Checks::of(&policy);
+    let (ends, mut ended) = unbounded_channel();
+    for (former, start) in starts {
+        thread(former, start, ends.clone())?;
+    }
+    drop(ends);
+    let mut all: Option<End> = None;
+    while let Some(end) = ended.recv().await {
+        let end = end?;
+        all = Some(all.map_or(end, |all| all.and(end)));
+    }
+    // Each of them said how it ended, and there is one at least.
+    Ok(all.unwrap_or(End::Ousted))
+}
+
+/// Where any free port was wanted, the next routers listen at the one that was found.
+fn settle(addresses: &mut [SocketAddr], opened: &[(Listener, Listening)]) {
+    for (listener, listening) in opened {
+        let found = addresses.iter_mut().find(|a| **a == listener.address);
+        if let (Some(address), Ok(local)) = (found, listening.socket.local_addr()) {
+            *address = local;
+        }
+    }
+}
+
+/// A router in a thread of its own, with a runtime of its own. How it ended goes to `ends`.
+fn thread(
+    former: Option<Former>,
+    start: Start,
+    ends: UnboundedSender<Result<End, String>>,
+) -> Result<(), String> {
+    let terms = Terms {
+        grace: Some(start.config.limits.grace.as_millis() as u32),
+        queues: Some(start.config.limits.queues),
+    };
+    let body = move || {
+        runtime(runtime::Builder::new_current_thread())?.block_on(async {
+            let begun = KernelEngine::begin(former, terms).await;
+            let (engine, left) = begun.map_err(|error| error.to_string())?;
+            serve(engine, left, start).await
+        })
+    };
+    let body = move || {
+        // Nothing of it is used afterwards. Its clients must not wait for a router that is gone.
+        let end = catch_unwind(AssertUnwindSafe(body));
+        let panicked = |_| Err("a router has panicked, as it says above".to_owned());
+        // Nobody listens if the process ends already.
+        let _unheard = ends.send(end.unwrap_or_else(panicked));
+    };
+    std::thread::Builder::new()
+        .name("router".to_owned())
+        .spawn(body)
+        .map(drop)
+        .map_err(|error| format!("no thread: {error}"))
+}
+
+/// One router, until it ends.
+async fn serve(engine: impl Engine, left: Option<Left>, start: Start) -> Result<End, String> {
+    let Start {
+        config,
+        policy,
+        opened,
+        signals,
+    } = start;
+    let log = match config.access_log {
+        true => AccessLog::new(std::io::stdout()),
+        false => AccessLog::off(),
+    };
+    let mut router = Router::new(engine, policy, config.limits, log);
+    let mut missing = config.listeners.clone();
+    if let Some(left) = left {
+        let resumed;
+        (missing, resumed) = router.resume(&left, &config.listeners, Instant::now());
+        eprintln!("underpass: {resumed}");
+        for listener in config.listeners.iter().filter(|l| !missing.contains(l)) {
+            eprintln!("underpass: listening on {}", listener.address);
+        }
+    }
+    // Those of which the terms changed could not be opened before the former listeners ended.
+    let reopened: Vec<_> = opened
+        .iter()
+        .map(|(listener, _)| listener.address)
+        .collect();
+    let beside = config.engine == EngineKind::Kernel;
+    let late = open(&missing, &reopened, beside)?;
+    let all = opened.into_iter().chain(late);
+    let sockets: Vec<_> = all.map(|(_, listening)| listening).collect();
+    let address = |listening: &Listening| listening.socket.local_addr();
+    let addresses: Vec<_> = sockets.iter().map(address).collect();
+    if let Err(error) = router.listen(sockets).await {
+        return ended(error);
+    }
+    for address in addresses.into_iter().flatten() {
+        eprintln!("underpass: listening on {address}");
+    }
+    let cut_off = tokio::select! {
+        biased;
+        outcome = router.run(signals.stop()) => match outcome {
+            Ok(cut_off) => cut_off,
+            Err(error) => {
+                drop(router);
+                return ended(error);
+            }
+        },
+        () = signals.stop_at_once() => router.cut_off(Instant::now()),
+        () = signals.hand_over() => {
+            drop(router);
+            return Ok(End::LeftBehind);
+        }
+    };
+    drop(router);
+    Ok(End::Stopped { cut_off })
+}
+
+/// What the engine's end means: that all belongs to another one is no failure.
+fn ended(error: EngineError) -> Result<End, String> {
+    match error {
+        EngineError::Ousted { .. } => {
+            eprintln!("underpass: {error}, and all that it had: this one ends");
+            Ok(End::Ousted)
+        }
+        EngineError::Failed(why) => Err(why),
+    }
+}
