@@ -95,7 +95,7 @@ disk() { # FILE SERIAL READ-ONLY
 # q35, because the debug kernel takes minutes over the ACPI code of the older machine.
 qemu=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot
 	-m "$memory" -kernel "$kernel/vmlinuz" -initrd "$guest/initramfs.cpio"
-	-append "console=ttyS0 panic=-1 loglevel=5 oops=panic")
+	-append "console=ttyS0 panic=-1 loglevel=5 oops=panic maxcpus=1")
 if [ -n "$icount" ]; then
 	qemu+=(-accel tcg -cpu "Nehalem,+rdrand" -smp 1 -icount "shift=$icount")
 else
