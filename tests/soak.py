@@ -2,8 +2,8 @@
 """soak.py SECONDS SEED: random traffic through the router for so long, with faults, and all content checked.
 
 Several clients at once upload, download, talk both ways at once, tunnel, keep their connections or
-leave in mid-message. Meanwhile links get bad, back-ends are killed, and the router is stopped or
-killed and started again. An exchange may then fail; what must never happen is a message that looks whole
+leave in mid-message. Meanwhile links get bad, back-ends are killed, and the router is stopped,
+killed or replaced and started again, with one thread or several. An exchange may then fail; what must never happen is a message that looks whole
 and is not the one that was sent. Prints a report in Markdown; exit code 1 if anything was wrong.
 
 The same seed gives the same clients and faults in the same order, though not at the same moments.
@@ -115,25 +115,31 @@ class Machines:
         self.all_backends = list(self.backends)
         self.router = Router(CONFIG, ["10.1.0.2:80"], FRONT)
 
-    def stop_router(self, signal):
+    def stop_router(self, signal, rng):
         process = self.router.process
         process.send_signal(signal)
         process.wait(timeout=PATIENCE)
         # A router that was killed leaves its listener to a successor, for its grace time.
-        self.router = wait_for("a router starts again", self.start_router, PATIENCE)
+        self.router = wait_for("a router starts again", lambda: self.start_router(rng), PATIENCE)
 
     @staticmethod
-    def start_router():
+    def start_router(rng, *options):
         try:
-            return Router(CONFIG, ["10.1.0.2:80"], FRONT)
+            return Router(f"threads = {rng.randint(1, 3)}{CONFIG}", ["10.1.0.2:80"], FRONT, options=options)
         except RuntimeError:
             return None
 
-    def router_stopped(self, _):
-        self.stop_router(15)
+    def router_stopped(self, rng):
+        self.stop_router(15, rng)
 
-    def router_killed(self, _):
-        self.stop_router(9)
+    def router_killed(self, rng):
+        self.stop_router(9, rng)
+
+    def router_replaced(self, rng):
+        former = self.router
+        self.router = self.start_router(rng, "--takeover")
+        if self.router is None or former.process.wait(timeout=PATIENCE) != 0:
+            raise RuntimeError(f"it was not replaced, or did not end well: {former.err[-5:]}")
 
     def backend_killed(self, rng):
         at = rng.randrange(len(BACKENDS))
@@ -158,10 +164,14 @@ class Machines:
 
 def faults(machines):
     rng = random.Random(f"{SEED}-faults")
-    kinds = ["bad_network", "bad_network", "backend_killed", "router_stopped", "router_killed"]
+    kinds = ["bad_network", "bad_network", "backend_killed", "router_stopped", "router_killed", "router_replaced"]
     while not stop.wait(rng.uniform(3, 12)):
         kind = rng.choice(kinds)
-        getattr(machines, kind)(rng)
+        try:
+            getattr(machines, kind)(rng)
+        except Exception as error:  # whatever it is, there will be no faults any more
+            counts.wrong.append(f"fault {kind}: {error!r}")
+            return
         counts.note(counts.faults, kind.replace("_", " "))
 
 
