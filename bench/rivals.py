@@ -10,7 +10,7 @@ from stage import BACK, BACKEND, BIN, CLIENT, DIRECT, FRONT, LISTEN, command, ru
 
 RIVALS = {}
 # Drawn to be found.
-OURS = ("user", "kernel", "kernel-ask")
+OURS = ("user", "kernel", "kernel-ask", "kernel-threads")
 
 
 def rival(name, title):
@@ -194,8 +194,9 @@ client-idle-ms = 600000
 """
 
 
-def underpass(engine, mode):
-    return running([f"{BIN}/underpass", "run", write("underpass.toml", UNDERPASS.replace("ENGINE", engine).replace("MODE", mode))])
+def underpass(engine, mode, threads=1):
+    text = f"threads = {threads}" + UNDERPASS.replace("ENGINE", engine).replace("MODE", mode)
+    return running([f"{BIN}/underpass", "run", write("underpass.toml", text)])
 
 
 @contextlib.contextmanager
@@ -225,4 +226,10 @@ def kernel():
 @rival("kernel-ask", "Underpass, engine kernel, asking first")
 def kernel_ask():
     with module(), underpass("kernel", "ask"):
+        yield LISTEN
+
+
+@rival("kernel-threads", "Underpass, engine kernel, four threads")
+def kernel_threads():
+    with module(), underpass("kernel", "optimistic", 4):
         yield LISTEN
