@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 use super::prelude::Prelude;
-use super::text::to_line_feed;
+use super::text::to_last_line_feed;
 
 /// What a client gets that began its first head and did not send all of it in time.
 pub const HEAD_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
@@ -102,9 +102,9 @@ impl HeadScan {
         let within = bytes.get(..room).unwrap_or(bytes);
         let mut rest = within;
         while self.verdict == Scan::NeedMore && !rest.is_empty() {
-            // Within a line, only its end is of interest.
+            // Only the end of a line is of interest, and of that only one that may be the last.
             let skip = match self.at {
-                At::Text => to_line_feed(rest),
+                At::Text => to_last_line_feed(rest),
                 _ => 0,
             };
             self.seen = self.seen.saturating_add(skip as u32);

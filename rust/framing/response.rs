@@ -13,7 +13,7 @@
 
 use super::body::Framing;
 use super::chunked::CRLF;
-use super::text::{is_token, plain_text};
+use super::text::{is_name, is_token, plain_text};
 
 /// Bytes of a head that is passed on, at the most.
 pub const RELAYED_MAX: usize = 16 << 10;
@@ -21,10 +21,6 @@ pub const RELAYED_MAX: usize = 16 << 10;
 const FIELDS_MAX: u32 = 128;
 /// Digits of a length that need no thought about overflow.
 const DIGITS_MAX: usize = 18;
-
-/// Fields that the router may treat in a way of its own in a response, in lower case; and
-/// everything that begins with `proxy-`.
-const SPECIAL: [&[u8]; 3] = [b"te", b"trailer", b"upgrade"];
 
 /// A final response that may be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,28 +122,25 @@ impl Found {
     /// Takes note of one field; `None` if the router has to look at it.
     fn note(&mut self, field: &Field<'_>) -> Option<()> {
         self.fields = self.fields.saturating_add(1);
-        if self.fields > FIELDS_MAX || field.is_special() {
+        if self.fields > FIELDS_MAX {
             return None;
         }
-        if field.is("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") {
-            return None;
-        }
-        if field.is_dropped() {
-            self.whole = false;
-            return Some(());
-        }
-        if field.is("content-length") {
-            if self.length.is_some() {
+        match field.kind() {
+            Kind::Special => return None,
+            Kind::Connection if !field.value.eq_ignore_ascii_case(b"keep-alive") => return None,
+            Kind::Connection | Kind::KeepAlive => {
+                self.whole = false;
+                return Some(());
+            }
+            Kind::Length if self.length.is_some() => return None,
+            Kind::Length => self.length = Some(number(field.value)?),
+            Kind::Coding if self.chunked || !field.value.eq_ignore_ascii_case(b"chunked") => {
                 return None;
             }
-            self.length = Some(number(field.value)?);
-        } else if field.is("transfer-encoding") {
-            if self.chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
-                return None;
-            }
-            self.chunked = true;
+            Kind::Coding => self.chunked = true,
+            Kind::Date => self.date = true,
+            Kind::Other => {}
         }
-        self.date |= field.is("date");
         self.whole &= field.is_tidy();
         self.size = self.size.saturating_add(field.size());
         Some(())
@@ -173,6 +166,21 @@ impl Found {
     }
 }
 
+/// What a field is to whoever passes it on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One that the router may treat in a way of its own in a response.
+    Special,
+    Connection,
+    KeepAlive,
+    /// Content-Length.
+    Length,
+    /// Transfer-Encoding.
+    Coding,
+    Date,
+    Other,
+}
+
 /// One field.
 struct Field<'a> {
     /// All of its line, CRLF included.
@@ -186,9 +194,10 @@ impl<'a> Field<'a> {
     /// The field in front, and what follows its line.
     fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let colon = bytes.iter().position(|&b| !is_token(b))?;
-        let (name, _) = bytes.split_at_checked(colon)?;
-        let (line, after) = split_line(bytes)?;
-        let value = line.strip_suffix(CRLF)?.get(colon..)?.strip_prefix(b":")?;
+        let (name, rest) = bytes.split_at_checked(colon)?;
+        let (rest, after) = split_line(rest)?;
+        let value = rest.strip_suffix(CRLF)?.strip_prefix(b":")?;
+        let (line, _) = bytes.split_at_checked(colon.checked_add(rest.len())?)?;
         if name.is_empty() {
             return None;
         }
@@ -196,19 +205,30 @@ impl<'a> Field<'a> {
         Some((Self { line, name, value }, after))
     }
 
-    fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
-    }
-
-    fn is_special(&self) -> bool {
-        let begins = self.name.get(..6);
-        SPECIAL.iter().any(|s| s.eq_ignore_ascii_case(self.name))
-            || begins.is_some_and(|name| name.eq_ignore_ascii_case(b"proxy-"))
+    fn kind(&self) -> Kind {
+        let is = |name: &[u8]| is_name(self.name, name);
+        let begins = || {
+            self.name
+                .get(..6)
+                .is_some_and(|six| is_name(six, b"proxy-"))
+        };
+        // The length tells most of them apart.
+        match self.name.len() {
+            2 if is(b"te") => Kind::Special,
+            4 if is(b"date") => Kind::Date,
+            7 if is(b"trailer") || is(b"upgrade") => Kind::Special,
+            10 if is(b"connection") => Kind::Connection,
+            10 if is(b"keep-alive") => Kind::KeepAlive,
+            14 if is(b"content-length") => Kind::Length,
+            17 if is(b"transfer-encoding") => Kind::Coding,
+            _ if begins() => Kind::Special,
+            _ => Kind::Other,
+        }
     }
 
     /// It ends at this hop, and asks nothing of it.
     fn is_dropped(&self) -> bool {
-        self.is("connection") || self.is("keep-alive")
+        matches!(self.kind(), Kind::Connection | Kind::KeepAlive)
     }
 
     /// Bytes of the line that goes on.

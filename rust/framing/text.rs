@@ -5,20 +5,18 @@
 
 #![forbid(unsafe_code)]
 
-/// The bytes of tokens (RFC 9110 section 5.6.2), a bit each: those below 64, and the others.
-const TOKENS: [u64; 2] = {
-    let (mut masks, mut byte) = ([0; 2], 0u8);
+/// Whether a byte is one of a token (RFC 9110 section 5.6.2).
+static TOKEN: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0u8);
     while byte < 128 {
-        let other = matches!(
-            byte,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
-        );
-        if other || byte.is_ascii_alphanumeric() {
-            masks[byte as usize / 64] |= 1 << (byte % 64);
-        }
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~'
+            );
         byte += 1;
     }
-    masks
+    table
 };
 
 const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -26,9 +24,15 @@ const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
 
 /// Whether this is a byte of a token.
 pub fn is_token(byte: u8) -> bool {
-    let [low, high] = TOKENS;
-    let mask = if byte < 64 { low } else { high };
-    byte < 128 && (mask >> (byte % 64)) & 1 != 0
+    TOKEN.get(usize::from(byte)).is_some_and(|&token| token)
+}
+
+/// Whether a token is `name`, which is letters in lower case and `-`, in whatever case.
+pub fn is_name(token: &[u8], name: &[u8]) -> bool {
+    // No other byte of a token becomes one of these by that bit, which makes letters lower case.
+    let differs = |(&a, &b): (&u8, &u8)| (a | 0x20) ^ b;
+    let pairs = token.iter().zip(name);
+    token.len() == name.len() && pairs.fold(0, |all, pair| all | differs(pair)) == 0
 }
 
 /// How many bytes in front are surely printable ASCII; of the last few, less than eight, it says
@@ -43,8 +47,21 @@ pub fn plain_text(bytes: &[u8]) -> usize {
     })
 }
 
+/// How many bytes come before the first LF that is not followed by text, as far as is known.
+pub(super) fn to_last_line_feed(bytes: &[u8]) -> usize {
+    let mut at = 0usize;
+    loop {
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        at = at.saturating_add(to_line_feed(rest));
+        match bytes.get(at.saturating_add(1)) {
+            None | Some(b'\r' | b'\n') => return at,
+            Some(_) => at = at.saturating_add(2),
+        }
+    }
+}
+
 /// How many bytes come before the first LF.
-pub(super) fn to_line_feed(bytes: &[u8]) -> usize {
+fn to_line_feed(bytes: &[u8]) -> usize {
     let at = by_eights(bytes, |word| {
         let other = word ^ u64::from_le_bytes([b'\n'; 8]);
         // The lowest top bit is that of the first byte of `other` that is zero.
@@ -97,6 +114,38 @@ mod tests {
                     assert_eq!(plain_text(&text), expected, "{byte} at {at} of {length}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn names_are_told_whatever_their_case() {
+        for name in ["te", "content-length"] {
+            for at in 0..name.len() {
+                for byte in (0..=255u8).filter(|&byte| is_token(byte)) {
+                    let mut token = name.as_bytes().to_vec();
+                    token[at] = byte;
+                    let expected = token.eq_ignore_ascii_case(name.as_bytes());
+                    assert_eq!(is_name(&token, name.as_bytes()), expected, "{byte} at {at}");
+                }
+            }
+        }
+        assert!(!is_name(b"te", b"tex") && !is_name(b"tex", b"te"));
+    }
+
+    #[test]
+    fn lines_with_text_behind_them_are_passed_over() {
+        for (bytes, expected) in [
+            ("", 0),
+            ("a", 1),
+            ("\n", 0),
+            ("a\n", 1),
+            ("a\nb", 3),
+            ("a\nb\n", 3),
+            ("a\r\nb\r\n\r\n", 5),
+            ("a\r\nb\n\nc\n", 4),
+            ("0123456789\r\n0123456789\r\n\r\n0123456789\r\n", 23),
+        ] {
+            assert_eq!(to_last_line_feed(bytes.as_bytes()), expected, "{bytes:?}");
         }
     }
 
