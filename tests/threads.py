@@ -3,13 +3,15 @@
 """
 
 import os
+import socket
+import subprocess
 import sys
 
 from successors import CONFIG, Load, begin_put, check_put, connect, everything_ends, follow, get, kill, module, replace, start
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import blocks  # noqa: E402
-from harness import DEBUG, tap, wait_for  # noqa: E402
+from harness import DEADLINE, DEBUG, ROUTER, tap, wait_for  # noqa: E402
 
 COUNT = 3
 THREADS = f"threads = {COUNT}\n{CONFIG}"
@@ -80,6 +82,18 @@ def more_and_fewer():
         assert min(owners().values()) > 0, owners()
 
 
+def stranger():
+    """An address that somebody else listens at, and would share, is not taken"""
+    with socket.create_server(("127.0.0.1", 8080), reuse_port=True):
+        with open("/tmp/underpass.toml", "w", encoding="utf-8") as file:
+            file.write(THREADS)
+        ended = subprocess.run([ROUTER, "run", "/tmp/underpass.toml"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert ended.returncode == 1 and "cannot listen on 127.0.0.1:8080: Address already in use" in ended.stderr, ended
+    router = start(THREADS)
+    with everything_ends(lambda: router):
+        get(connect())
+
+
 def cycles():
     """Three routers killed (SIGKILL), stopped by SIGUSR2, or replaced, again and again under load: no request is lost"""
     router = start(THREADS)
@@ -92,4 +106,4 @@ def cycles():
         print(f"# {load.end()} requests answered by {CYCLES} times {COUNT} routers")
 
 
-tap([shared, killed, more_and_fewer, cycles])
+tap([shared, killed, more_and_fewer, stranger, cycles])

@@ -32,22 +32,41 @@ pub fn open(
     missing.map(open).collect()
 }
 
+/// Whether nobody at all listens at an address, not even one who would share it.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn probe(address: SocketAddr) -> Result<(), String> {
+    bound(address, false)
+        .map(drop)
+        .map_err(|error| cannot(address, &error))
+}
+
 fn bind(address: SocketAddr, beside: bool) -> Result<TcpListener, String> {
     let open = || {
-        let domain = socket2::Domain::for_address(address);
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(beside)?;
-        if address.is_ipv6() {
-            // Else [::]:80 and 0.0.0.0:80 could not stand side by side.
-            socket.set_only_v6(true)?;
-        }
+        let socket = bound(address, beside)?;
         // Accepted connections inherit it: small answers must not wait for acknowledgements.
         socket.set_tcp_nodelay(true)?;
-        socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok::<TcpListener, std::io::Error>(socket.into())
     };
-    open().map_err(|error| format!("cannot listen on {address}: {error}"))
+    open().map_err(|error| cannot(address, &error))
+}
+
+fn bound(address: SocketAddr, beside: bool) -> Result<socket2::Socket, std::io::Error> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(beside)?;
+    if address.is_ipv6() {
+        // Else [::]:80 and 0.0.0.0:80 could not stand side by side.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn cannot(address: SocketAddr, error: &std::io::Error) -> String {
+    format!("cannot listen on {address}: {error}")
 }

@@ -27,7 +27,7 @@ use underpass::health::check::Checks;
 use underpass::route::Table;
 use underpass::router::{Listening, Router};
 
-use crate::listening::open;
+use crate::listening::{open, probe};
 use crate::signals::Signals;
 
 /// How a router, or all of them, ended.
@@ -108,7 +108,14 @@ fn signals(may_hand_over: bool) -> Result<Signals, String> {
 async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
     let mut addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
     let formers = KernelEngine::look(&addresses, takeover).await;
-    let mut formers = formers.map_err(|error| error.to_string())?.into_iter();
+    let formers = formers.map_err(|error| error.to_string())?;
+    for address in &addresses {
+        if !formers.iter().any(|f| f.addresses.contains(address)) {
+            // A stranger who shares it would get a part of the clients.
+            probe(*address)?;
+        }
+    }
+    let mut formers = formers.into_iter();
     let routers = formers.len().max(config.threads as usize);
     let config = config.part(routers as u32);
     let signals = signals(true)?;
