@@ -60,6 +60,8 @@ impl End {
 struct Start {
     config: Config,
     policy: Arc<Table>,
+    /// It has back-ends checked, for all of them.
+    checks: bool,
     /// Sockets that listen already, in place of those that a former router has.
     opened: Vec<(Listener, Listening)>,
     signals: Signals,
@@ -82,11 +84,11 @@ pub fn run(config: Config, takeover: bool) -> Result<End, String> {
             runtime(runtime::Builder::new_multi_thread())?.block_on(async {
                 let start = Start {
                     signals: signals(false)?,
+                    checks: true,
                     opened: open(&config.listeners, &[], false)?,
                     policy: Arc::new(Table::new(config.routes.clone(), &config.pools)),
                     config,
                 };
-                let _checks = Checks::of(&start.policy);
                 serve(UserEngine::default(), None, start).await
             })
         }
@@ -134,12 +136,12 @@ async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
         let start = Start {
             config,
             policy: policy.clone(),
+            checks: starts.is_empty(),
             opened,
             signals: signals.clone(),
         };
         starts.push((former, start));
     }
-    let _checks = Checks::of(&policy);
     let (ends, mut ended) = unbounded_channel();
     for (former, start) in starts {
         thread(former, start, ends.clone())?;
@@ -200,9 +202,11 @@ async fn serve(engine: impl Engine, left: Option<Left>, start: Start) -> Result<
     let Start {
         config,
         policy,
+        checks,
         opened,
         signals,
     } = start;
+    let _checks = checks.then(|| Checks::of(&policy));
     let log = match config.access_log {
         true => AccessLog::new(std::io::stdout()),
         false => AccessLog::off(),
