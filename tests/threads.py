@@ -2,6 +2,7 @@
 """threads.py: several routers in one process share clients and limits, and come and go together.
 """
 
+import http.client
 import os
 import socket
 import subprocess
@@ -94,6 +95,25 @@ def stranger():
         get(connect())
 
 
+def no_room():
+    """A process for all of whose routers the module has no room ends, and harms nobody"""
+    others = []
+    for port, count in ((8101, 64), (8102, 64), (8103, 64), (8104, 62)):
+        config = CONFIG.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        others.append(start(f"threads = {count}\n{config}", [f"127.0.0.1:{port}"]))
+    with everything_ends(lambda: others[0]):
+        wait_for("254 routers", lambda: len(owners()) == 254)
+        with open("/tmp/underpass.toml", "w", encoding="utf-8") as file:
+            file.write(THREADS.replace("grace-ms = 29000", "grace-ms = 1"))
+        ended = subprocess.run([ROUTER, "run", "/tmp/underpass.toml"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        # Two of its three had a place.
+        assert ended.returncode == 1 and "256 routers" in ended.stderr and "root" not in ended.stderr, ended
+        for port in (8101, 8104):
+            get(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE))
+        for other in others[1:]:
+            assert other.stop() == 0, other.err
+
+
 def cycles():
     """Three routers killed (SIGKILL), stopped by SIGUSR2, or replaced, again and again under load: no request is lost"""
     router = start(THREADS)
@@ -106,4 +126,4 @@ def cycles():
         print(f"# {load.end()} requests answered by {CYCLES} times {COUNT} routers")
 
 
-tap([shared, killed, more_and_fewer, stranger, cycles])
+tap([shared, killed, more_and_fewer, stranger, no_room, cycles])

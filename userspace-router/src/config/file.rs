@@ -15,8 +15,8 @@ use super::route::RouteTable;
 use super::{limits, listener, pool, route, value};
 use super::{Config, EngineKind};
 
-/// A quarter of the routers that the module has in a network namespace: there is room for those
-/// of three programs whose time of grace is not over, and one that takes over.
+/// A quarter of the routers that the module has in a network namespace, so that what others left
+/// for their time of grace is seldom in the way.
 const THREADS_MAX: i64 = 64;
 
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::place::Fault;
-use super::value::{number, shared, DAY};
+use super::value::{number, one_for_each, DAY};
 
 /// Limits; see `underpass.toml` for what each is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,9 +116,7 @@ fn stall_bytes(value: Option<&Spanned<i64>>, default: u32) -> Result<u32, Fault>
 /// Checks `[limits]`.
 pub(super) fn limits(table: &LimitsTable, threads: u32) -> Result<Limits, Fault> {
     let limits = over(table, &Limits::default())?;
-    // A second look at what all routers of this process share.
-    let queues = table.queues.as_ref();
-    shared(queues, limits.queues.into(), 1 << 20, threads)?;
+    one_for_each(table.queues.as_ref(), threads)?;
     Ok(limits)
 }
 

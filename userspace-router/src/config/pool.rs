@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::health::{check, eject, Check, CheckTable, Eject, EjectTable};
 use super::place::Fault;
-use super::value::{choose, choose_or, number, shared, DAY};
+use super::value::{choose, choose_or, number, one_for_each, DAY};
 use super::EngineKind;
 use crate::address::Address;
 use crate::http::is_token;
@@ -215,12 +215,11 @@ fn link(table: &PoolTable, threads: u32) -> Result<Link, Fault> {
     let requests = &table.requests_per_connection;
     let versions = [("v1", Version::V1), ("v2", Version::V2)];
     // No cast loses anything: every range ends below 2^32.
-    Ok(Link {
-        connections: shared(
+    let link = Link {
+        connections: number(
             table.connections.as_ref(),
             default.connections as u64,
-            1_000_000,
-            threads,
+            1..=1_000_000,
         )? as usize,
         waiting: number(table.waiting.as_ref(), 0, 0..=1_000_000)? as usize,
         waiting_time: Duration::from_millis(number(table.waiting_ms.as_ref(), 1_000, 1..=DAY)?),
@@ -232,5 +231,7 @@ fn link(table: &PoolTable, threads: u32) -> Result<Link, Fault> {
             None => None,
             Some(value) => Some(choose(value, &versions)?),
         },
-    })
+    };
+    one_for_each(table.connections.as_ref(), threads)?;
+    Ok(link)
 }

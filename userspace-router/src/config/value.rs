@@ -52,19 +52,14 @@ pub(super) fn number(
     Err(Fault::at(value.span(), text))
 }
 
-/// A number from 1 to `most` of which each of `threads` gets its part.
-pub(super) fn shared(
-    value: Option<&Spanned<i64>>,
-    default: u64,
-    most: i64,
-    threads: u32,
-) -> Result<u64, Fault> {
-    let number = number(value, default, 1..=most)?;
+/// Of what this says each of `threads` has to get one at least.
+pub(super) fn one_for_each(value: Option<&Spanned<i64>>, threads: u32) -> Result<(), Fault> {
     match value {
-        Some(value) if number < threads.into() => {
+        Some(value) if *value.get_ref() < threads.into() => {
+            let number = value.get_ref();
             let text = format!("{number} is less than one for each of {threads} threads");
             Err(Fault::at(value.span(), text))
         }
-        _ => Ok(number),
+        _ => Ok(()),
     }
 }

@@ -108,9 +108,12 @@ impl KernelEngine {
                 self.id = id;
                 Ok(())
             }
-            Some(Incoming::Refused { refusal, .. }) => Err(EngineError::Failed(format!(
-                "{refusal}: run it as root, or with CAP_NET_ADMIN"
-            ))),
+            Some(Incoming::Refused { refusal, .. }) => {
+                Err(EngineError::Failed(match refusal.errno {
+                    EPERM => format!("{refusal}: run it as root, or with CAP_NET_ADMIN"),
+                    _ => refusal.to_string(),
+                }))
+            }
             other => Err(EngineError::Failed(format!(
                 "instead of an attached router: {other:?}"
             ))),
