@@ -130,15 +130,19 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
         keep(note);
     }
     // It was checked, and so cannot fail.
-    q.begin(&mut inner, generation, framing, onward)
+    let busy = q
+        .begin(&mut inner, generation, framing, onward)
         .map_err(|rule| broke(&q, generation, rule))?;
     if q.side == Side::Back {
         // A head came up before what was allowed of the next one: that was meant for it.
         let _ = q.out.lock().disarm();
     }
+    let busy = busy || inner.pending.done.is_some();
     drop(inner);
-    // Here, and not by the work item: what is there leaves without another wake-up.
-    q.advance(INLINE_BUDGET);
+    if busy {
+        // Here, and not by the work item: what is there leaves without another wake-up.
+        q.advance(INLINE_BUDGET);
+    }
     Ok(())
 }
 

@@ -62,15 +62,16 @@ impl Queue {
         framing != Framing::Chunked && self.sock().readable().bytes > head
     }
 
-    /// Answers the head of this queue, or its parked body. Fails only where `Receiver::check`
-    /// does, before anything. What goes out with the head was sent.
+    /// Answers the head of this queue, or its parked body; says whether there is more to do than to
+    /// wait for the next event of the socket. Fails only where `Receiver::check` does, before
+    /// anything. What goes out with the head was sent.
     pub fn begin(
         &self,
         inner: &mut Inner,
         generation: u32,
         framing: Framing,
         onward: Onward,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let discard = match &onward {
             Onward::Nothing => true,
             Onward::Moves(moving) => moving.target.is_none(),
@@ -87,7 +88,7 @@ impl Queue {
                 inner.moving = Some(moving);
                 inner.last = None;
                 self.touch();
-                return Ok(());
+                return Ok(true);
             }
             // Of a body that was parked whole, nothing is left.
             Onward::Nothing | Onward::Moves(_) => {}
@@ -114,10 +115,11 @@ impl Queue {
                 });
             }
         }
-        if self.sock().discard(gone.into()) != u64::from(gone) {
+        let (n, rest) = self.sock().discard(gone.into());
+        if n != u64::from(gone) {
             // Urgent data stands within: what follows cannot be told apart.
             self.sock().abort();
         }
-        Ok(())
+        Ok(!rest.is_empty())
     }
 }

@@ -114,14 +114,13 @@ pub(super) fn drain_step(this: &Arc<Queue>, inner: MutexGuard<'_, Inner>) {
     // Nothing more to read for, once all is out.
     let mut enough = left.is_none_or(|left| left == 0);
     if let Some(left) = left.filter(|&left| left > 0) {
-        let n = this.sock().discard(left.min(DRAIN_BUDGET));
+        let (n, readable) = this.sock().discard(left.min(DRAIN_BUDGET));
         this.router.stats.discarded.add(n);
         let left = left.saturating_sub(n);
         inner.life = Life::Draining {
             left: Some(left),
             deadline,
         };
-        let readable = this.sock().readable();
         enough = left == 0 || (readable.bytes == 0 && (readable.fin || readable.closed));
         if readable.bytes > 0 && left > 0 {
             Queue::kick(this.as_arc_borrow());

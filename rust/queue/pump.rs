@@ -115,19 +115,19 @@ impl Queue {
 
     /// Looks for the end of the next head.
     fn collect(self: &Arc<Self>, inner: &mut Inner) -> Step {
-        // Read before the bytes: if it tells of a FIN, the bytes seen after it are all.
-        let readable = self.sock().readable();
+        let (scanned, rx) = (inner.rx.scanned(), &mut inner.rx);
+        let readable = self.sock().look(scanned, |piece| !rx.scan(piece));
         if self.refuse_urgent(readable) {
             return Step::Wait;
         }
-        let scanned = inner.rx.scanned();
-        if readable.bytes > scanned {
-            let rx = &mut inner.rx;
-            self.sock().peek(scanned, |piece| !rx.scan(piece));
-            if matches!(inner.rx.state(), State::Ready { .. }) {
-                inner.pending.head = !self.relay(inner, readable);
-                return Step::Again;
-            }
+        if matches!(inner.rx.state(), State::Ready { .. }) {
+            let busy = self.relay(inner, readable);
+            inner.pending.head = busy.is_none();
+            // Of a head that waits for the router, `watch` would find no more than was seen.
+            return match busy.unwrap_or(readable.closed) {
+                true => Step::Again,
+                false => Step::Wait,
+            };
         }
         if inner.rx.scanned() < readable.bytes {
             // The piece could not be read; it stays there.

@@ -40,11 +40,11 @@ pub struct Arming {
 }
 
 impl Queue {
-    /// A head is ready. True if it was passed on; if not, it is for the router. `readable` was
-    /// seen before the head was.
-    pub(super) fn relay(self: &Arc<Self>, inner: &mut Inner, readable: Readable) -> bool {
+    /// A head is ready, seen with `readable`. None: it is for the router. Else it was passed on; true:
+    /// there is more to do than to wait for the next event of the socket.
+    pub(super) fn relay(self: &Arc<Self>, inner: &mut Inner, readable: Readable) -> Option<bool> {
         if self.side == Side::Front {
-            return false;
+            return None;
         }
         let (armed, whole) = {
             let mut out = self.out.lock();
@@ -54,7 +54,7 @@ impl Queue {
         let told = inner.pending.done.is_none();
         armed
             .filter(|_| whole && told)
-            .is_some_and(|arming| self.pass_on(inner, &arming, readable).is_some())
+            .and_then(|arming| self.pass_on(inner, &arming, readable))
     }
 
     fn pass_on(
@@ -62,7 +62,7 @@ impl Queue {
         inner: &mut Inner,
         arming: &Arming,
         readable: Readable,
-    ) -> Option<()> {
+    ) -> Option<bool> {
         let State::Ready {
             len,
             over_limit: false,
@@ -104,7 +104,8 @@ impl Queue {
             }
         };
         let parts = [lines, &arming.lines, CRLF, body];
-        let more = onward.moves() && self.follows(framing, len);
+        let follows = framing != Framing::Chunked && readable.bytes > len;
+        let more = onward.moves() && follows;
         let mut out = to.out.lock();
         if out.writer.is_some() || out.broken().is_some() || !out.has_room(size(&parts)) {
             return None;
@@ -126,7 +127,7 @@ impl Queue {
             to.wake_in(RETRY_MS);
         }
         // It was checked.
-        self.begin(inner, generation, framing, onward).ok()?;
+        let busy = self.begin(inner, generation, framing, onward).ok()?;
         self.router.stats.relayed.add(1);
         let status = response.status;
         if inner.moving.is_some() {
@@ -134,7 +135,7 @@ impl Queue {
                 status,
                 told: false,
             });
-            return Some(());
+            return Some(busy);
         }
         inner.last = Some(Ending::Complete);
         inner.pending.done = Some(Done {
@@ -145,7 +146,7 @@ impl Queue {
             status: Some(status),
             may_wait: false,
         });
-        Some(())
+        Some(busy)
     }
 }
 

@@ -48,6 +48,13 @@ pub struct Readable {
     pub urgent: bool,
 }
 
+impl Readable {
+    /// Nothing is there, and nothing came to its end: only an event of the socket changes that.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0 && !self.fin && !self.closed && !self.urgent
+    }
+}
+
 /// An IP address and port; `len` is 4 or 16, or 0 where there is none.
 #[derive(Clone, Copy, Default)]
 pub struct Addr {
@@ -231,18 +238,8 @@ impl Sock {
 
     /// What can be read now.
     pub fn readable(&self) -> Readable {
-        let mut rx = MaybeUninit::<gen::up_rx>::zeroed();
-        // SAFETY: valid and locked; the helper writes all fields, for which zero is valid.
-        let rx = self.locked(|sk| unsafe {
-            gen::up_rx_status(sk, rx.as_mut_ptr());
-            rx.assume_init()
-        });
-        Readable {
-            bytes: rx.inq,
-            fin: rx.fin != 0,
-            urgent: rx.urgent != 0,
-            closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
-        }
+        // SAFETY: `locked` passes the socket locked.
+        self.locked(|sk| unsafe { readable(sk) })
     }
 
     /// The pending error (an errno, positive), or zero.
@@ -251,36 +248,47 @@ impl Sock {
         unsafe { gen::up_sk_err(self.sk()) }
     }
 
-    /// Shows `f` the unread bytes from the one `ahead` of the first on, in pieces, until it
-    /// returns false. Nothing is taken.
-    pub fn peek(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) {
+    /// What can be read now; shows `f` the unread bytes of it from the one `ahead` of the first on,
+    /// in pieces, until it returns false, unless urgent data is there. Nothing is taken.
+    pub fn look(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) -> Readable {
         let mut piece = [MaybeUninit::uninit(); 512];
-        self.walk(ahead, |skb, mut offset, mut left| {
-            while left > 0 {
-                let n = left.min(piece.len() as u32);
-                let mut window = Window::new(&mut piece);
-                // SAFETY: `walk` passes a valid range of a valid skb.
-                if unsafe { !window.fill(skb, offset, n) } {
-                    return false;
+        self.locked(|sk| {
+            let mut show = |skb, mut offset: u32, mut left: u32| {
+                while left > 0 {
+                    let n = left.min(piece.len() as u32);
+                    let mut window = Window::new(&mut piece);
+                    // SAFETY: `walk` passes a valid range of a valid skb.
+                    if unsafe { !window.fill(skb, offset, n) } || !f(window.filled()) {
+                        return false;
+                    }
+                    offset = offset.saturating_add(n);
+                    left = left.saturating_sub(n);
                 }
-                if !f(window.filled()) {
-                    return false;
+                true
+            };
+            // SAFETY: `locked` passes the socket locked.
+            unsafe {
+                let readable = readable(sk);
+                if !readable.urgent {
+                    walk(sk, ahead, &mut show);
                 }
-                offset = offset.saturating_add(n);
-                left = left.saturating_sub(n);
+                readable
             }
-            true
-        });
+        })
     }
 
     /// Copies the unread bytes from the one `ahead` of the first on to `to`; says whether it is
     /// full, and so all of it was written.
     pub(super) fn copy_to(&self, ahead: u32, to: &mut [MaybeUninit<u8>]) -> bool {
         let mut window = Window::new(to);
-        self.walk(ahead, |skb, offset, left| {
-            let n = left.min(u32::try_from(window.room()).unwrap_or(u32::MAX));
-            // SAFETY: `walk` passes a valid range of a valid skb.
-            n > 0 && unsafe { window.fill(skb, offset, n) }
+        self.locked(|sk| {
+            let fill = |skb, offset, left: u32| {
+                let n = left.min(u32::try_from(window.room()).unwrap_or(u32::MAX));
+                // SAFETY: `walk` passes a valid range of a valid skb.
+                n > 0 && unsafe { window.fill(skb, offset, n) }
+            };
+            // SAFETY: `locked` passes the socket locked.
+            unsafe { walk(sk, ahead, fill) };
         });
         window.room() == 0
     }
@@ -299,38 +307,18 @@ impl Sock {
         Some(bytes)
     }
 
-    /// Calls `f` with the unread ranges of the receive queue, under the socket lock.
-    fn walk(&self, ahead: u32, mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> bool) {
-        self.locked(|sk| {
-            // SAFETY: the socket lock keeps the receive queue as it is.
-            let mut skb = unsafe { gen::up_rx_first(sk) };
-            while !skb.is_null() {
-                // SAFETY: `skb` is in the receive queue, under the lock.
-                let (offset, len) =
-                    unsafe { (gen::up_rx_offset(sk, skb, ahead), gen::up_skb_len(skb)) };
-                // What lies before the wanted byte is skipped; what lies after it is
-                // whole, since the queue has no gaps.
-                let offset = u32::try_from(offset).unwrap_or(0);
-                if offset < len && !f(skb, offset, len.wrapping_sub(offset)) {
-                    break;
-                }
-                // SAFETY: as above.
-                skb = unsafe { gen::up_rx_next(sk, skb) };
-            }
-        });
-    }
-
-    /// Throws away up to `max` unread bytes; says how many.
-    pub fn discard(&self, max: u64) -> u64 {
+    /// Throws away up to `max` unread bytes; says how many, and what can be read then.
+    pub fn discard(&self, max: u64) -> (u64, Readable) {
         let max = usize::try_from(max.min(c_int::MAX as u64)).unwrap_or(0);
-        if max == 0 {
-            return 0;
-        }
-        let n = self.locked(|sk| {
-            // SAFETY: valid and locked; the actor does not use its argument.
-            unsafe { gen::up_rx_read(sk, ptr::null_mut(), max, Some(discard_actor)) }
-        });
-        n.max(0) as u64
+        self.locked(|sk| {
+            let n = match max {
+                0 => 0,
+                // SAFETY: valid and locked; the actor does not use its argument.
+                _ => unsafe { gen::up_rx_read(sk, ptr::null_mut(), max, Some(discard_actor)) },
+            };
+            // SAFETY: `locked` passes the socket locked.
+            (n.max(0) as u64, unsafe { readable(sk) })
+        })
     }
 
     /// Takes up to `max` unread bytes as `sieve` tells: content into `pages`, or away. They
@@ -453,6 +441,53 @@ impl Drop for Sock {
         }
         // SAFETY: taken when `self` was made.
         unsafe { gen::up_module_put() };
+    }
+}
+
+/// What can be read now.
+///
+/// # Safety
+///
+/// `sk` is a valid TCP socket that this task has locked.
+unsafe fn readable(sk: *mut bindings::sock) -> Readable {
+    let mut rx = MaybeUninit::<gen::up_rx>::zeroed();
+    // SAFETY: as the caller promised; the helper writes all fields, for which zero is valid.
+    let rx = unsafe {
+        gen::up_rx_status(sk, rx.as_mut_ptr());
+        rx.assume_init()
+    };
+    Readable {
+        bytes: rx.inq,
+        fin: rx.fin != 0,
+        urgent: rx.urgent != 0,
+        closed: u32::from(rx.state) == gen::UP_TCP_CLOSE,
+    }
+}
+
+/// Calls `f` with the unread ranges of the receive queue, from the byte `ahead` of the first on, until
+/// it returns false.
+///
+/// # Safety
+///
+/// As for `readable`.
+unsafe fn walk(
+    sk: *mut bindings::sock,
+    ahead: u32,
+    mut f: impl FnMut(*mut bindings::sk_buff, u32, u32) -> bool,
+) {
+    // SAFETY: the socket lock keeps the receive queue as it is.
+    let mut skb = unsafe { gen::up_rx_first(sk) };
+    while !skb.is_null() {
+        // SAFETY: `skb` is in the receive queue, under the lock.
+        let (offset, len) = unsafe { (gen::up_rx_offset(sk, skb, ahead), gen::up_skb_len(skb)) };
+        // What lies before the wanted byte is skipped; what lies after it is whole, since the queue
+        // has no gaps.
+        let offset = u32::try_from(offset).unwrap_or(0);
+        if offset < len && !f(skb, offset, len.wrapping_sub(offset)) {
+            break;
+        }
+        // SAFETY: as above.
+        skb = unsafe { gen::up_rx_next(sk, skb) };
     }
 }
 
