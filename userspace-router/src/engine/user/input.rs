@@ -6,6 +6,8 @@
 
 use std::io;
 
+use bytes::BufMut as _;
+
 use super::stream::Stream;
 
 /// Bytes that are read at once.
@@ -50,12 +52,9 @@ impl Input {
         }
         self.bytes.drain(..self.used);
         self.used = 0;
-        self.bytes.resize(have + room, 0);
-        let outcome = match self.bytes.get_mut(have..) {
-            Some(space) => stream.try_read(space),
-            None => Ok(0),
-        };
-        self.bytes.truncate(have + *outcome.as_ref().unwrap_or(&0));
+        // What is read to is not cleared before: mostly a few bytes come, or none.
+        self.bytes.reserve(room);
+        let outcome = stream.try_read(&mut (&mut self.bytes).limit(room));
         if self.bytes.is_empty() {
             // An idle connection holds no memory.
             self.bytes = Vec::new();

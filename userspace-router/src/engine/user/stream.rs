@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
+use bytes::BufMut;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -46,10 +47,11 @@ impl Stream {
         }
     }
 
-    pub fn try_read(&self, space: &mut [u8]) -> io::Result<usize> {
+    /// Reads once, to the end of `space`.
+    pub fn try_read(&self, space: &mut impl BufMut) -> io::Result<usize> {
         match self {
-            Self::Tcp(socket) => socket.try_read(space),
-            Self::Unix(socket) => socket.try_read(space),
+            Self::Tcp(socket) => socket.try_read_buf(space),
+            Self::Unix(socket) => socket.try_read_buf(space),
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! One lock guards the whole table, and nothing waits under it: every read and write is
 //! tried without blocking. That makes this engine simple enough to be the oracle of the
-//! other one; it is no more parallel than a single core.
+//! other one. It is no more parallel than a single core: several routers, each with a table, are.
 //!
 //! Invariants: a queue has one writer; events of a queue come in the order head, relayed, done,
 //! closed.
@@ -22,7 +22,7 @@ use super::stream::Stream;
 use crate::engine::{Incoming, Listen};
 
 /// Reads and writes of one step; then other queues have their turn.
-pub(super) const ROUNDS: usize = 16;
+pub(super) const ROUNDS: usize = 4;
 
 /// What the task of a queue waits for.
 #[derive(Debug)]
