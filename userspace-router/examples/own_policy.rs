@@ -71,7 +71,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     // Or `KernelEngine::attach().await?`: the policy is the same.
     let engine = UserEngine::default();
-    let log = AccessLog::new(std::io::stdout());
+    let log = AccessLog::new(std::io::stdout())?;
     let limits = Limits::default();
     let mut router = Router::new(engine, Arc::new(tenants), limits.clone(), log);
     let listening = Listening {

@@ -6,9 +6,9 @@
 //! does not fit the queue is dropped and counted.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use crate::exchange::Line;
 
@@ -34,16 +34,18 @@ struct Out {
 }
 
 impl AccessLog {
-    /// A log that is written to `out`.
-    pub fn new(out: impl Write + Send + 'static) -> Self {
+    /// A log that is written to `out`, by a thread of its own.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn new(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (batches, waiting) = sync_channel(WAITING_MAX);
-        let writer = std::thread::spawn(move || write_all(out, &waiting));
-        Self {
-            out: Some(Out { batches, writer }),
-            batch: String::new(),
-            lines: 0,
-            dropped: 0,
-        }
+        let writer = Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_all(out, &waiting))?;
+        let mut log = Self::off();
+        log.out = Some(Out { batches, writer });
+        Ok(log)
     }
 
     /// No log.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs the routers of a configuration: with the engine `kernel` in threads beside each other, with the
-//! engine `user` one.
+//! Runs the routers of a configuration, in threads beside each other.
 //!
-//! Each router has a thread, a runtime, a netlink socket, listening sockets and connections to back-ends
-//! of its own, and nothing of it goes through another one: the kernel gives each its part of the clients
+//! Each router has a thread, a runtime, an engine, listening sockets and connections to back-ends of its own,
+//! and nothing of it goes through another one: the kernel gives each its part of the clients
 //! (SO_REUSEPORT). They share what is known of back-ends: whose turn it is, and who is well.
 //!
 //! Invariants: what may fail is done before anybody is replaced, as far as it can be. Whoever listened at
@@ -72,45 +71,36 @@ struct Start {
 /// # Errors
 /// If it cannot begin, or not go on.
 pub fn run(config: Config, takeover: bool) -> Result<End, String> {
-    match config.engine {
-        EngineKind::Kernel => {
-            runtime(runtime::Builder::new_current_thread())?.block_on(run_all(config, takeover))
+    if config.engine == EngineKind::User {
+        if takeover {
+            let text = "--takeover: with the engine `user` nothing outlives its process";
+            return Err(text.to_owned());
         }
-        EngineKind::User if takeover => {
-            Err("--takeover: with the engine `user` nothing outlives its process".to_owned())
-        }
-        EngineKind::User => {
-            eprintln!("underpass: engine user: bodies pass through user space");
-            runtime(runtime::Builder::new_multi_thread())?.block_on(async {
-                let start = Start {
-                    signals: signals(false)?,
-                    checks: true,
-                    opened: open(&config.listeners, &[], false)?,
-                    policy: Arc::new(Table::new(config.routes.clone(), &config.pools)),
-                    config,
-                };
-                serve(UserEngine::default(), None, start).await
-            })
-        }
+        eprintln!("underpass: engine user: bodies pass through user space");
     }
+    runtime()?.block_on(run_all(config, takeover))
 }
 
-fn runtime(mut builder: runtime::Builder) -> Result<runtime::Runtime, String> {
-    builder
+fn runtime() -> Result<runtime::Runtime, String> {
+    runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("no runtime: {error}"))
 }
 
-fn signals(may_hand_over: bool) -> Result<Signals, String> {
-    Signals::new(may_hand_over).map_err(|error| format!("no signal handler: {error}"))
+/// Whether others may listen beside a router at its addresses.
+fn is_beside(config: &Config) -> bool {
+    config.engine == EngineKind::Kernel || config.threads > 1
 }
 
-/// The routers of the engine `kernel`.
 async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
     let mut addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
-    let formers = KernelEngine::look(&addresses, takeover).await;
-    let formers = formers.map_err(|error| error.to_string())?;
+    let formers = match config.engine {
+        EngineKind::Kernel => KernelEngine::look(&addresses, takeover)
+            .await
+            .map_err(|error| error.to_string())?,
+        EngineKind::User => Vec::new(),
+    };
     for address in &addresses {
         if !formers.iter().any(|f| f.addresses.contains(address)) {
             // A stranger who shares it would get a part of the clients.
@@ -120,7 +110,8 @@ async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
     let mut formers = formers.into_iter();
     let routers = formers.len().max(config.threads as usize);
     let config = config.part(routers as u32);
-    let signals = signals(true)?;
+    let signals = Signals::new(config.engine == EngineKind::Kernel)
+        .map_err(|error| format!("no signal handler: {error}"))?;
     let policy = Arc::new(Table::new(config.routes.clone(), &config.pools));
     let mut starts = Vec::with_capacity(routers);
     for _ in 0..routers {
@@ -131,7 +122,7 @@ async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
             listener.address = *address;
         }
         // Whoever is to be replaced goes on where an address cannot be had.
-        let opened = open(&config.listeners, held, true)?;
+        let opened = open(&config.listeners, held, is_beside(&config))?;
         settle(&mut addresses, &opened);
         let start = Start {
             config,
@@ -177,7 +168,10 @@ fn thread(
         queues: Some(start.config.limits.queues),
     };
     let body = move || {
-        runtime(runtime::Builder::new_current_thread())?.block_on(async {
+        runtime()?.block_on(async {
+            if start.config.engine == EngineKind::User {
+                return serve(UserEngine::default(), None, start).await;
+            }
             let begun = KernelEngine::begin(former, terms).await;
             let (engine, left) = begun.map_err(|error| error.to_string())?;
             serve(engine, left, start).await
@@ -206,9 +200,11 @@ async fn serve(engine: impl Engine, left: Option<Left>, start: Start) -> Result<
         opened,
         signals,
     } = start;
+    let beside = is_beside(&config);
     let _checks = checks.then(|| Checks::of(&policy));
     let log = match config.access_log {
-        true => AccessLog::new(std::io::stdout()),
+        true => AccessLog::new(std::io::stdout())
+            .map_err(|error| format!("no thread for the access log: {error}"))?,
         false => AccessLog::off(),
     };
     let mut router = Router::new(engine, policy, config.limits, log);
@@ -226,7 +222,6 @@ async fn serve(engine: impl Engine, left: Option<Left>, start: Start) -> Result<
         .iter()
         .map(|(listener, _)| listener.address)
         .collect();
-    let beside = config.engine == EngineKind::Kernel;
     let late = open(&missing, &reopened, beside)?;
     let all = opened.into_iter().chain(late);
     let sockets: Vec<_> = all.map(|(_, listening)| listening).collect();

@@ -45,7 +45,8 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         &file.engine,
         &[("kernel", EngineKind::Kernel), ("user", EngineKind::User)],
     )?;
-    let threads = threads(file.threads.as_ref(), engine)?;
+    // The cast cannot lose anything, see the range.
+    let threads = value::number(file.threads.as_ref(), 1, 1..=THREADS_MAX)? as u32;
     let limits = limits::limits(&file.limits, threads)?;
     let listeners = file
         .listener
@@ -73,18 +74,6 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         routes,
         limits,
     })
-}
-
-fn threads(value: Option<&Spanned<i64>>, engine: EngineKind) -> Result<u32, Fault> {
-    // The cast cannot lose anything, see the range.
-    let threads = value::number(value, 1, 1..=THREADS_MAX)? as u32;
-    match value {
-        Some(value) if threads > 1 && engine == EngineKind::User => {
-            let text = "the engine \"user\" moves bodies on all CPUs already: take this out";
-            Err(Fault::at(value.span(), text))
-        }
-        _ => Ok(threads),
-    }
 }
 
 fn nothing(text: &str) -> Fault {

@@ -46,7 +46,7 @@ pub struct Config {
     pub engine: EngineKind,
     /// Each exchange is written down, on standard output.
     pub access_log: bool,
-    /// Routers beside each other, each in a thread of its own; 1 with the engine `user`.
+    /// Routers beside each other, each in a thread of its own.
     pub threads: u32,
     /// Addresses to listen on.
     pub listeners: Vec<Listener>,

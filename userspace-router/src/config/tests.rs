@@ -68,10 +68,6 @@ fn threads_share_what_is_limited() {
             kernel.replacen("threads = 4", "threads = 0", 1),
             "f.toml:2: threads: 0 must be between 1 and 64",
         ),
-        (
-            kernel.replacen("kernel", "user", 1),
-            "f.toml:2: threads: the engine \"user\" moves bodies on all CPUs already: take this out",
-        ),
     ] {
         assert_eq!(error(&text), parts);
     }

@@ -95,7 +95,7 @@ async fn router(
         asked,
         restless: false,
     };
-    let log = AccessLog::new(std::io::sink());
+    let log = AccessLog::new(std::io::sink()).unwrap();
     let mut router = Router::new(script, policy, config.limits, log);
     let listening = Listening {
         socket: TcpListener::bind("127.0.0.1:0").expect("a port"),

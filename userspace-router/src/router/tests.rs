@@ -168,7 +168,7 @@ fn nothing_is_left_after_thousands_of_exchanges() {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = socket.local_addr().expect("an address");
     let router = runtime.block_on(async {
-        let log = AccessLog::new(std::io::sink());
+        let log = AccessLog::new(std::io::sink()).unwrap();
         let engine = UserEngine::default();
         let mut router = Router::new(engine, policy.clone(), config.limits, log);
         let listening = Listening {

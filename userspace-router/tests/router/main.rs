@@ -20,6 +20,7 @@ mod routing;
 mod stalls;
 mod stopping;
 mod support;
+mod threads;
 mod tunnels;
 mod unix;
 mod upload;

@@ -50,15 +50,30 @@ impl Router {
         Self::launch(LISTENER, &tables, limits)
     }
 
+    /// Several routers in one process, with one route to these back-ends.
+    pub fn in_threads(threads: usize, backends: &[SocketAddr], limits: &str) -> Self {
+        let pool = list("backends", backends);
+        let tables = format!("[pool.p]\n{pool}\n[[route]]\npool = \"p\"\n");
+        let router = Self::launch_as(&format!("threads = {threads}"), LISTENER, &tables, limits);
+        for _ in 1..threads {
+            router.said("underpass: listening on ");
+        }
+        router
+    }
+
     /// The lines of one listener, and of everything but it and `[limits]`.
     pub fn launch(listener: &str, tables: &str, limits: &str) -> Self {
+        Self::launch_as("", listener, tables, limits)
+    }
+
+    fn launch_as(first: &str, listener: &str, tables: &str, limits: &str) -> Self {
         let engine = engine();
         // On a busy machine a second is nothing: only tests about time have short limits.
         let limits = with(&with(limits, "ask-ms", 60_000), "connect-ms", 60_000);
         let limits = with(&limits, "asking-ms", 240_000);
         let limits = with(&limits, "shutdown-ms", 100);
         let text = format!(
-            "engine = \"{engine}\"\n[[listener]]\n{listener}\n{tables}\n[limits]\n{limits}\n"
+            "engine = \"{engine}\"\n{first}\n[[listener]]\n{listener}\n{tables}\n[limits]\n{limits}\n"
         );
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("underpass-test-{}-{number}.toml", std::process::id());
