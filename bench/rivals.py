@@ -217,6 +217,12 @@ def user():
         yield LISTEN
 
 
+@rival("user-threads", "Underpass, engine user, two threads")
+def user_threads():
+    with underpass("user", "optimistic", threads=2):
+        yield LISTEN
+
+
 @rival("kernel", "Underpass, engine kernel")
 def kernel():
     with module(), underpass("kernel", "optimistic"):
