@@ -10,7 +10,7 @@ from stage import BACK, BACKEND, BIN, CLIENT, DIRECT, FRONT, LISTEN, command, ru
 
 RIVALS = {}
 # Drawn to be found.
-OURS = ("user", "kernel", "kernel-ask", "kernel-threads")
+OURS = ("user", "user-threads", "kernel", "kernel-ask", "kernel-threads")
 
 
 def rival(name, title):
