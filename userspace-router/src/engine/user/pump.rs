@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use underpass_framing::{Broken, Ending, Fin, Framing};
 
-use super::queue::{ECONNABORTED, ECONNRESET};
+use super::queue::{Queue, ECONNABORTED, ECONNRESET};
 use super::table::{Table, ROUNDS};
 
 /// Why a move does not go on now.
@@ -89,9 +89,11 @@ impl Table {
         let Some(to) = self.queues.get(&id).and_then(|queue| queue.target()) else {
             return Ok(true);
         };
+        // The head in front of a body leaves in the same packets as what is there of it.
+        let more = self.queues.get(&id).is_some_and(Queue::has_more);
         // Taken out of the table for a moment, to have both in hand.
         let mut target = self.queues.remove(&to).ok_or(ECONNRESET)?;
-        let mut outcome = target.ready();
+        let mut outcome = target.ready(more);
         if let Some(source) = self.queues.get_mut(&id) {
             while let (Ok(true), Some(moving)) = (outcome, &mut source.moving) {
                 if moving.staging.is_empty() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use underpass_framing::{Malformed, Receiver, State, HEAD_LATE};
+use underpass_framing::{Malformed, Next, Receiver, State, HEAD_LATE};
 use underpass_proto::gen::SEND_LIMIT;
 
 use super::input::Input;
@@ -207,10 +207,18 @@ impl Queue {
         }
     }
 
+    /// Whether the next turn of its move has content to send, or has it already.
+    pub fn has_more(&self) -> bool {
+        let content =
+            matches!(self.receiver.next(), Next::Content(_)) && !self.pending().is_empty();
+        let staged = |moving: &Move| !moving.staging.is_empty();
+        content || self.moving.as_ref().is_some_and(staged)
+    }
+
     /// True if a body may follow what the router sent, all of which is in the socket; else the
-    /// errno for which nothing ever will.
-    pub fn ready(&mut self) -> Result<bool, u32> {
-        let flushed = self.flush();
+    /// errno for which nothing ever will. `more`: it follows at once.
+    pub fn ready(&mut self, more: bool) -> Result<bool, u32> {
+        let flushed = self.flush_before(more);
         match self.write_broken {
             true => Err(self.broken.unwrap_or(ECONNRESET)),
             false => Ok(flushed),
@@ -222,7 +230,7 @@ impl Queue {
         let Some(stream) = self.stream.as_ref().filter(|_| !self.write_broken) else {
             return Some(Err(self.broken.unwrap_or(ECONNRESET)));
         };
-        match stream.try_write(bytes) {
+        match stream.try_write(bytes, false) {
             Ok(put) => {
                 self.sent += put as u64;
                 Some(Ok(put))
@@ -261,11 +269,16 @@ impl Queue {
 
     /// Sends what waits, and the FIN behind it. True if nothing is left to do.
     pub fn flush(&mut self) -> bool {
+        self.flush_before(false)
+    }
+
+    fn flush_before(&mut self, more: bool) -> bool {
         let Some(stream) = self.stream.clone() else {
             return true;
         };
         while self.unsent() > 0 && !self.write_broken {
-            match stream.try_write(self.output.get(self.flushed..).unwrap_or_default()) {
+            let rest = self.output.get(self.flushed..).unwrap_or_default();
+            match stream.try_write(rest, more) {
                 Ok(sent) => self.flushed += sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) => self.write_failed(&error),

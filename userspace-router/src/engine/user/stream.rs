@@ -10,6 +10,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use bytes::BufMut;
+use rustix::net::{send, SendFlags};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -61,8 +62,12 @@ impl Stream {
         self.socket().peek(&mut [MaybeUninit::uninit()])
     }
 
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// `more` bytes follow at once, for which TCP waits with a packet that is not full.
+    pub fn try_write(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
         match self {
+            Self::Tcp(socket) if more => socket.try_io(Interest::WRITABLE, || {
+                Ok(send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
+            }),
             Self::Tcp(socket) => socket.try_write(bytes),
             Self::Unix(socket) => socket.try_write(bytes),
         }
