@@ -45,12 +45,11 @@ impl Queue {
             return None;
         };
         let bytes = u32::try_from(bytes).ok()?;
+        if bytes == 0 || bytes > SMALL_MAX {
+            return None;
+        }
         let (head, readable) = (inner.rx.head_len(), self.sock().readable());
-        if bytes == 0
-            || bytes > SMALL_MAX
-            || readable.bytes < head.saturating_add(bytes)
-            || readable.urgent
-        {
+        if readable.bytes < head.saturating_add(bytes) || readable.urgent {
             return None;
         }
         self.sock().copied(head, bytes)
