@@ -5,10 +5,10 @@
 //! and nothing of it goes through another one: the kernel gives each its part of the clients
 //! (SO_REUSEPORT). They share what is known of back-ends: whose turn it is, and who is well.
 //!
-//! Invariants: what may fail is done before anybody is replaced, as far as it can be. Whoever listened at
-//! one of our addresses is taken over, all of them: so there are as many routers as there were, at
-//! least. They end together: one that fails ends the process, and what the others have is left to
-//! the next one, as if it had been killed.
+//! Invariants: they end together; one that fails ends the process. With the engine `kernel` what may fail
+//! is done before anybody is replaced, as far as it can be. Whoever listened at one of our
+//! addresses is taken over, all of them: so there are as many routers as there were, at least. What a
+//! process has that ends in whichever way is left to the next one, as if it had been killed.
 
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
