@@ -207,6 +207,25 @@ def rules_changed():
             raise AssertionError("an address that nobody wants is open")
 
 
+def listener_changed():
+    """A listener is opened anew with other terms, twice: its clients stay, whichever it was that accepted them"""
+    def config(connections):
+        return CONFIG.replace('address = "127.0.0.1:8080"', f'address = "127.0.0.1:8080"\nconnections = {connections}')
+
+    router = start()
+    with everything_ends(lambda: router):
+        clients = []
+        for connections in (100, 101, 102):
+            clients.append(connect())
+            for client in clients:
+                get(client)
+            router = replace(router, config=config(connections))
+        for client in clients:
+            get(client)
+        fronts = [q for q in module.dump("queue-get", {}) if q["side"] == "front"]
+        assert len(fronts) == len(clients) == len({q["listener"] for q in fronts}), fronts
+
+
 def two_routers():
     """Two routers claim one listener: the second is refused, or takes over explicitly"""
     router = first = start()
@@ -306,4 +325,4 @@ def cycles():
         print(f"# {load.end()} requests answered over {CYCLES} routers")
 
 
-tap([upload, download, waiting, stopped, unshown, back_end_gone, rules_changed, two_routers, crash_loop, upgrade, cycles])
+tap([upload, download, waiting, stopped, unshown, back_end_gone, rules_changed, listener_changed, two_routers, crash_loop, upgrade, cycles])

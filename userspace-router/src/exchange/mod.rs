@@ -145,6 +145,8 @@ pub struct Place {
     pub client: SocketAddr,
     /// The address it connected to.
     pub local: SocketAddr,
+    /// Its socket says both.
+    pub direct: bool,
     /// The time of day when the head came.
     pub time: SystemTime,
 }

@@ -5,7 +5,8 @@
 //! ```text
 //! 63        passed on or answered: nothing more of a response is to come from the router
 //! 62 .. 40  mark of the route's rules for responses
-//! 39 .. 36  (1) always set, HEAD, HTTP/1.0, the connection ends with the exchange
+//! 39 .. 36  the connection ends with the exchange, HTTP/1.0, HEAD, always set
+//! 35        whose connection it is, is what its socket says
 //! 31 .. 0   the back-end's queue
 //! ```
 //!
@@ -18,6 +19,7 @@ use crate::http::Version;
 const ANSWERED: u64 = 1 << 63;
 const MARK_AT: u32 = 40;
 const MARK_MAX: u32 = (1 << 23) - 1;
+const DIRECT: u64 = 1 << 35;
 const WRITTEN: u64 = 1 << 36;
 const HEAD: u64 = 1 << 37;
 const HTTP10: u64 = 1 << 38;
@@ -38,6 +40,8 @@ pub struct Note {
     pub close: bool,
     /// The final response's head went to the client.
     pub answered: bool,
+    /// No PROXY protocol header told whose connection it is, so that it need not be remembered.
+    pub direct: bool,
 }
 
 impl Note {
@@ -49,6 +53,7 @@ impl Note {
         http10: false,
         close: true,
         answered: true,
+        direct: false,
     };
 
     /// As the kernel keeps it.
@@ -61,6 +66,7 @@ impl Note {
             | flag(self.http10, HTTP10)
             | flag(self.close, CLOSE)
             | flag(self.answered, ANSWERED)
+            | flag(self.direct, DIRECT)
     }
 
     /// Reads it; `None` if there is none, or it is not of this layout.
@@ -73,6 +79,7 @@ impl Note {
             http10: set(HTTP10),
             close: set(CLOSE),
             answered: set(ANSWERED),
+            direct: set(DIRECT),
         })
     }
 }
@@ -96,6 +103,7 @@ impl Exchange {
             http10: self.request.version == Version::Http10,
             close: self.close,
             answered,
+            direct: self.place.direct,
         };
         note.bits()
     }
@@ -107,7 +115,7 @@ mod tests {
 
     #[test]
     fn notes_hold_what_was_put_in() {
-        for bits in 0..16 {
+        for bits in 0..32 {
             let note = Note {
                 back: u32::MAX - bits,
                 mark: MARK_MAX - bits,
@@ -115,6 +123,7 @@ mod tests {
                 http10: bits & 2 != 0,
                 close: bits & 4 != 0,
                 answered: bits & 8 != 0,
+                direct: bits & 16 != 0,
             };
             assert_eq!(Note::of(note.bits()), Some(note));
         }

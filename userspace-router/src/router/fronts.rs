@@ -127,6 +127,7 @@ impl<E: Engine> Router<E> {
             generation: head.generation,
             client,
             local,
+            direct: front.told_ends.is_none(),
             time: self.time,
         };
         front.idle_until = None;

@@ -82,8 +82,9 @@ impl<E: Engine> Router<E> {
             match (queue.side, pairs.get(&id)) {
                 (Side::Front, back) => {
                     let known = queue.listener.and_then(|id| proxied.get(&id));
+                    let direct = Note::of(queue.note).is_some_and(|note| note.direct);
                     // One that is gone may have had them.
-                    let proxied = queue.listener.is_some() && known != Some(&false);
+                    let proxied = queue.listener.is_some() && known != Some(&false) && !direct;
                     match back {
                         Some(&back) => {
                             let back = (back, queues.get(&back).copied());
@@ -176,6 +177,7 @@ impl<E: Engine> Router<E> {
             generation: front.generation,
             client,
             local,
+            direct: !proxied,
             time: self.time,
         };
         let found = found(front, id, back);

@@ -211,13 +211,20 @@ fn a_used_connection_behind_a_proxy_is_closed_and_a_first_head_is_not() {
         answered: true,
         ..asked(9)
     };
+    // Its listener is gone, or its header said that nobody is behind it.
+    let direct = Note {
+        direct: true,
+        ..answered
+    };
     assert_eq!(
         done(vec![
             behind(front(1, State::Ready, None)),
             behind(front(2, State::Ready, Some(answered))),
             behind(front(3, State::Collecting, Some(answered))),
+            behind(front(4, State::Ready, Some(direct))),
+            behind(front(5, State::Collecting, Some(direct))),
         ]),
-        ["del 2", "del 3", "idle 1"]
+        ["del 2", "del 3", "idle 1", "idle 4", "idle 5"]
     );
 }
 

@@ -34,6 +34,7 @@ impl Scene {
             generation: 7,
             client: ([127, 0, 0, 1], 1).into(),
             local: ([127, 0, 0, 1], 2).into(),
+            direct: true,
             time: SystemTime::UNIX_EPOCH,
         };
         let plan = Plan {
