@@ -227,8 +227,8 @@ impl Sock {
 
     fn locked<R>(&self, f: impl FnOnce(*mut bindings::sock) -> R) -> R {
         let sk = self.sk();
-        // SAFETY: a valid socket; callers run in process context and hold no socket lock,
-        // since no function of this type returns or calls out with one held.
+        // SAFETY: a valid socket; callers run in process context and hold no socket lock: no
+        // function of this type returns with one, and who is called under one only looks at bytes.
         unsafe { gen::up_lock_sock(sk) };
         let result = f(sk);
         // SAFETY: locked above.
@@ -249,7 +249,8 @@ impl Sock {
     }
 
     /// What can be read now; shows `f` the unread bytes of it from the one `ahead` of the first on,
-    /// in pieces, until it returns false, unless urgent data is there. Nothing is taken.
+    /// in pieces, until it returns false, unless urgent data is there. Nothing is taken. `f` runs under
+    /// the socket's lock: it takes none, and asks no socket.
     pub fn look(&self, ahead: u32, mut f: impl FnMut(&[u8]) -> bool) -> Readable {
         let mut piece = [MaybeUninit::uninit(); 512];
         self.locked(|sk| {
