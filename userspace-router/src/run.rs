@@ -178,17 +178,22 @@ fn thread(
         })
     };
     let body = move || {
-        // Nothing of it is used afterwards. Its clients must not wait for a router that is gone.
-        let end = catch_unwind(AssertUnwindSafe(body));
-        let panicked = |_| Err("a router has panicked, as it says above".to_owned());
         // Nobody listens if the process ends already.
-        let _unheard = ends.send(end.unwrap_or_else(panicked));
+        let _unheard = ends.send(guarded(body));
     };
     std::thread::Builder::new()
         .name("router".to_owned())
         .spawn(body)
         .map(drop)
         .map_err(|error| format!("no thread: {error}"))
+}
+
+/// Runs `router`. That it panics is a failure like any other: its clients must not wait for one that
+/// is gone.
+fn guarded(router: impl FnOnce() -> Result<End, String>) -> Result<End, String> {
+    // Nothing of it is used afterwards.
+    catch_unwind(AssertUnwindSafe(router))
+        .unwrap_or_else(|_| Err("a router has panicked, as it says above".to_owned()))
 }
 
 /// One router, until it ends.
@@ -260,5 +265,28 @@ fn ended(error: EngineError) -> Result<End, String> {
             Ok(End::Ousted)
         }
         EngineError::Failed(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_that_panics_has_failed() {
+        let end = guarded(|| panic!("on purpose"));
+        let text = "a router has panicked, as it says above";
+        assert_eq!(end, Err(text.to_owned()));
+        assert_eq!(guarded(|| Ok(End::Ousted)), Ok(End::Ousted));
+    }
+
+    #[test]
+    fn what_all_routers_cut_off_is_added_up() {
+        let stopped = |cut_off| End::Stopped { cut_off };
+        assert_eq!(stopped(1).and(stopped(2)), stopped(3));
+        // Those who were taken over had nothing to stop any more.
+        assert_eq!(End::Ousted.and(stopped(2)), stopped(2));
+        assert_eq!(stopped(2).and(End::Ousted), stopped(2));
+        assert_eq!(End::Ousted.and(End::LeftBehind), End::LeftBehind);
     }
 }
