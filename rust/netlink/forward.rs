@@ -11,8 +11,9 @@ use super::reply::{self, SIZE};
 use super::send::{check_quiet, keep, note, send_to};
 use super::{engine, refuse, required};
 use crate::framing::{Framing, Refusal as Rule, Side, State};
-use crate::queue::{cancel, Move, Onward, Queue};
+use crate::queue::{cancel, follows, Move, Onward, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
+use crate::sys::hook::Endpoint;
 use crate::sys::message::Message;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -112,7 +113,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
     };
     if let Some(target) = &target {
         // The head and the body's beginning leave together, if that is there already.
-        let more = onward.moves() && q.follows(framing, inner.rx.head_len());
+        let more = onward.moves() && follows(framing, inner.rx.head_len(), q.sock().readable());
         let with_head = small.as_ref().map_or(&[][..], |(_, body)| body);
         // A target that is being closed is refused by its output, which wants a FIN or broke.
         send_to(target, queue::TO, &[data, with_head], more, |out| {

@@ -13,6 +13,7 @@ use super::connection::{Done, Queue};
 use super::Inner;
 use crate::framing::{Ending, Framing, Refusal};
 use crate::sys::hook::Endpoint;
+use crate::sys::sock::Readable;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
@@ -38,6 +39,12 @@ impl Onward {
     }
 }
 
+/// Whether content of the body is there behind the head of `head` bytes, of what is `readable`. Of a
+/// chunked one only the tracker could say.
+pub fn follows(framing: Framing, head: u32, readable: Readable) -> bool {
+    framing != Framing::Chunked && readable.bytes > head
+}
+
 impl Queue {
     /// The body behind the head that waits, if it is small and there whole.
     pub fn small_body(&self, inner: &Inner, framing: Framing) -> Option<KVec<u8>> {
@@ -53,12 +60,6 @@ impl Queue {
             return None;
         }
         self.sock().copied(head, bytes)
-    }
-
-    /// Whether content of the body is there behind the head of `head` bytes. Of a chunked one
-    /// only the tracker could say.
-    pub fn follows(&self, framing: Framing, head: u32) -> bool {
-        framing != Framing::Chunked && self.sock().readable().bytes > head
     }
 
     /// Answers the head of this queue, or its parked body; says whether there is more to do than to

@@ -41,7 +41,7 @@ mod router;
 mod stats;
 mod transfer;
 
-pub use self::answer::Onward;
+pub use self::answer::{follows, Onward};
 pub use self::body::{Move, Patience};
 pub use self::close::{cancel, end as close, How};
 pub use self::connection::{Done, Inner, Life, Queue};

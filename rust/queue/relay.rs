@@ -11,7 +11,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::answer::{Onward, SMALL_MAX};
+use super::answer::{follows, Onward, SMALL_MAX};
 use super::body::{Move, Patience};
 use super::connection::{Done, Queue, Relayed};
 use super::output::{size, Flush};
@@ -104,8 +104,7 @@ impl Queue {
             }
         };
         let parts = [lines, &arming.lines, CRLF, body];
-        let follows = framing != Framing::Chunked && readable.bytes > len;
-        let more = onward.moves() && follows;
+        let more = onward.moves() && follows(framing, len, readable);
         let mut out = to.out.lock();
         if out.writer.is_some() || out.broken().is_some() || !out.has_room(size(&parts)) {
             return None;

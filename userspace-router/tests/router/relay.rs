@@ -2,6 +2,8 @@
 //! Responses that the engine passes on by itself: to the client and in the log they are like
 //! any other.
 
+use std::io::Read;
+
 use crate::support::*;
 
 const DATE: &str = "Date: d\r\n";
@@ -32,6 +34,24 @@ fn server() -> std::net::SocketAddr {
         };
         peer.send(&answer);
     })
+}
+
+/// Sent apart, they would be two packets, of which a reader who waits mostly gets the first alone.
+#[test]
+fn a_small_body_comes_in_the_packet_of_its_head() {
+    const TIMES: usize = 200;
+    let router = Router::start(&[server()], "mode = \"optimistic\"", "");
+    let mut client = router.connect();
+    for _ in 0..TIMES {
+        client.send("GET /plain HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut room = [0; 4096];
+        let read = client.stream.read(&mut room).expect("a response");
+        assert!(
+            room[..read].ends_with(b"\r\n\r\ngot 0"),
+            "{}",
+            room[..read].escape_ascii()
+        );
+    }
 }
 
 #[test]
