@@ -9,6 +9,7 @@
 #   --forward P:Q      the host's 127.0.0.1:P leads to the guest's port Q
 #   --icount N         one vCPU that counts instructions (QEMU's shift=N): repeatable figures
 #   --cpus N           vCPUs, default 2
+#   --plugin FILE,...  a plugin of QEMU, and what it is told
 #   --console FILE     where the kernel's console goes, default a temporary file that is
 #                      kept, and named, on failure only
 #   --interactive      COMMAND gets this terminal
@@ -28,7 +29,7 @@ debug) memory=2048 ;;
 esac
 shift
 
-adds=() project='' seconds=300 forward='' cpus=2 icount='' console='' interactive=''
+adds=() project='' seconds=300 forward='' cpus=2 icount='' plugin='' console='' interactive=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--add) adds+=("$2") && shift 2 ;;
@@ -38,6 +39,7 @@ while [ $# -gt 0 ]; do
 	--forward) forward=$2 && shift 2 ;;
 	--cpus) cpus=$2 && shift 2 ;;
 	--icount) icount=$2 && shift 2 ;;
+	--plugin) plugin=$2 && shift 2 ;;
 	--console) console=$2 && shift 2 ;;
 	--interactive) interactive=yes && shift ;;
 	--)
@@ -101,6 +103,7 @@ if [ -n "$icount" ]; then
 else
 	qemu+=(-accel "tcg,thread=multi" -cpu "Nehalem,+rdrand" -smp "$cpus")
 fi
+[ -z "$plugin" ] || qemu+=(-plugin "$plugin")
 disk "$guest/root.squashfs" root on
 disk "$work/payload.squashfs" payload on
 disk "$work/result" result off

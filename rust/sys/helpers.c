@@ -256,7 +256,21 @@ struct sk_buff *up_genlmsg_new(size_t payload)
 	return genlmsg_new(payload, GFP_KERNEL);
 }
 
-/* nla_put() is a chain of four calls, and an event has ten attributes. */
+/* nla_put() is a chain of four calls, and an event has ten attributes, most of them of four bytes. */
+int up_nla_put_u32(struct sk_buff *skb, int type, __u32 value)
+{
+	struct nlattr *nla;
+
+	if (unlikely(skb_tailroom(skb) < nla_total_size(sizeof(value))))
+		return -EMSGSIZE;
+	nla = __skb_put(skb, nla_total_size(sizeof(value)));
+	nla->nla_type = type;
+	nla->nla_len = nla_attr_size(sizeof(value));
+	*(__u32 *)nla_data(nla) = value;
+	return 0;
+}
+
+/* The others. */
 int up_nla_put(struct sk_buff *skb, int type, int len, const void *data)
 {
 	struct nlattr *nla;

@@ -112,6 +112,7 @@ void up_module_put(void);
 struct workqueue_struct *up_alloc_workqueue(void);
 
 struct sk_buff *up_genlmsg_new(size_t payload);
+int up_nla_put_u32(struct sk_buff *skb, int type, __u32 value);
 int up_nla_put(struct sk_buff *skb, int type, int len, const void *data);
 void up_genlmsg_end(struct sk_buff *skb, void *hdr);
 void up_nlmsg_free(struct sk_buff *skb);

@@ -61,7 +61,8 @@ impl Writer {
 
     /// Adds a u32.
     pub fn u32(&mut self, attr: u16, value: u32) -> Result {
-        self.put(attr, &value.to_ne_bytes())
+        // SAFETY: valid skb (type invariant); the room is checked.
+        to_result(unsafe { gen::up_nla_put_u32(self.skb.as_ptr(), attr.into(), value) })
     }
 
     /// Adds a `uint`: 4 bytes where the value fits, else 8 (nla_put_uint()).
@@ -79,7 +80,11 @@ impl Writer {
 
     /// Adds bytes.
     pub fn bytes(&mut self, attr: u16, value: &[u8]) -> Result {
-        self.put(attr, value)
+        match value.try_into() {
+            // An IPv4 address.
+            Ok(word) => self.u32(attr, u32::from_ne_bytes(word)),
+            Err(_) => self.put(attr, value),
+        }
     }
 
     /// Adds the first `len` unread bytes of `sock`, without a copy between; EAGAIN if there
