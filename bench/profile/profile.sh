@@ -12,7 +12,7 @@ say "profile: $*"
 # Newer QEMUs know no plugin of version 1.
 api=$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9]*\).*/\1/p')
 [ "$api" -ge 9 ] && api=2 || api=1
-"$qemu/enter.sh" gcc -O2 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -fvisibility=hidden -DAPI=$api \
+"$qemu/enter.sh" gcc -O2 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -fvisibility=hidden -DAPI="$api" \
 	-o "$out/counter.so" "$TOP/bench/profile/counter.c"
 "$qemu/boot.sh" stock --icount "0,sleep=off" --plugin "$out/counter.so,out=$out/counts" --memory 4096 --time 1800 --console "$out/profile-console.log" "${adds[@]}" \
 	-- env NO_COLOR=1 python3 -u /payload/bench/profile/profile-guest.py "$@" >"$out/profile.json"

@@ -13,7 +13,7 @@ use super::connection::{Done, Queue};
 use super::Inner;
 use crate::framing::{Ending, Framing, Refusal};
 use crate::sys::hook::Endpoint;
-use crate::sys::sock::Readable;
+use crate::sys::receive::Readable;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;

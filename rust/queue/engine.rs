@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use super::room::ROUTERS_MAX;
+use super::table::Table;
 use super::{Listener, Queue, Router, Stats, Terms};
 use crate::sys::clock;
 use crate::sys::global::Global;
@@ -35,7 +36,6 @@ const BURY_MS: u32 = 20;
 pub static ENGINE: Global<Engine> = Global::new();
 
 struct Tables {
-    queues: RBTree<u32, Arc<Queue>>,
     listeners: RBTree<u32, Arc<Listener>>,
     routers: RBTree<u32, Arc<Router>>,
     stats: RBTree<NetId, Arc<Stats>>,
@@ -50,6 +50,8 @@ pub struct Engine {
     stopping: Atomic<u32>,
     /// No queue is due earlier than this (milliseconds).
     next_due: Atomic<u64>,
+    #[pin]
+    queues: Table,
     #[pin]
     tables: Mutex<Tables>,
     #[pin]
@@ -69,7 +71,6 @@ impl Engine {
     /// An engine without objects.
     pub fn new() -> Result<Arc<Self>> {
         let tables = Tables {
-            queues: RBTree::new(),
             listeners: RBTree::new(),
             routers: RBTree::new(),
             stats: RBTree::new(),
@@ -81,6 +82,7 @@ impl Engine {
                 last_id: Atomic::new(0),
                 stopping: Atomic::new(0),
                 next_due: Atomic::new(u64::MAX),
+                queues <- Table::new(),
                 tables <- new_mutex!(tables, "underpass_tables"),
                 graves <- new_mutex!(KVec::new(), "underpass_graves"),
                 reaper <- new_delayed_work!("underpass_reaper"),
@@ -155,7 +157,7 @@ impl Engine {
 
     /// A queue by number.
     pub fn queue(&self, id: u32) -> Option<Arc<Queue>> {
-        self.tables.lock().queues.get(&id).cloned()
+        self.queues.get(id)
     }
 
     /// The first router after number `last`.
@@ -170,7 +172,7 @@ impl Engine {
 
     /// The first queue after number `last`.
     pub fn queue_after(&self, last: u32) -> Option<Arc<Queue>> {
-        after(&self.tables.lock().queues, last)
+        self.queues.after(last)
     }
 
     /// Makes a router for socket `port`. ENOSPC: the namespace has `ROUTERS_MAX`.
@@ -202,12 +204,7 @@ impl Engine {
         fits: impl FnOnce(&Kind) -> Result<(), FdError>,
     ) -> Result<(), FdError> {
         queue.router.enter_queue()?;
-        let mut tables = self.tables.lock();
-        let inserted = tables
-            .queues
-            .try_create_and_insert(queue.id, queue.clone(), GFP_KERNEL);
-        drop(tables);
-        inserted.map_err(|_| {
+        self.queues.add(queue).map_err(|_| {
             queue.router.leave_queue();
             NO_MEMORY
         })?;
@@ -243,8 +240,7 @@ impl Engine {
 
     /// Takes a queue out of the table.
     pub(super) fn remove_queue(&self, queue: &Arc<Queue>) {
-        let found = self.tables.lock().queues.remove(&queue.id);
-        if found.is_some() {
+        if self.queues.remove(queue.id) {
             queue.router.leave_queue();
             if let Some(listener) = self.listener(queue.listener) {
                 Listener::left(&listener);
@@ -344,12 +340,12 @@ impl Engine {
     /// only if one of them is: there may be ten thousand, and most are idle.
     fn wake_due(&self) -> bool {
         let now = clock::now_ms();
-        let tables = self.tables.lock();
-        let expired = tables.routers.values().any(|router| router.expired());
+        let lost = |tables: &Tables| tables.routers.values().any(|router| router.expired());
+        let expired = lost(&self.tables.lock());
         if expired || self.next_due.load(Relaxed) <= now {
             // Before any queue is looked at: who becomes due meanwhile notes it again.
             let _ = self.next_due.xchg(u64::MAX, Full);
-            for queue in tables.queues.values() {
+            self.queues.each(|queue| {
                 let due = queue.due.load(Relaxed);
                 if due != 0 && due <= now {
                     queue.due.store(0, Relaxed);
@@ -360,8 +356,10 @@ impl Engine {
                 if due > now {
                     self.note_due(due);
                 }
-            }
+            });
         }
+        let some = !self.queues.is_empty();
+        let tables = self.tables.lock();
         for listener in tables.listeners.values() {
             // What memory or the limit of orphans stopped.
             Listener::kick(listener.as_arc_borrow());
@@ -373,7 +371,7 @@ impl Engine {
             }
             waits |= router.port() == 0 || router.is_overflowed();
         }
-        waits || !tables.queues.is_empty() || !tables.listeners.is_empty()
+        some || waits || !tables.listeners.is_empty()
     }
 }
 

@@ -8,7 +8,8 @@
 
 use super::{Arming, Queue};
 use crate::netlink::gen::SEND_LIMIT;
-use crate::sys::sock::{SendError, Sock};
+use crate::sys::send::SendError;
+use crate::sys::sock::Sock;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 

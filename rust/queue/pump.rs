@@ -11,7 +11,7 @@ use super::output::Flush;
 use super::{close, Inner};
 use crate::framing::{Broken, Fin, State};
 use crate::sys::hook::Endpoint;
-use crate::sys::sock::Readable;
+use crate::sys::receive::Readable;
 use kernel::sync::Arc;
 
 /// Bytes that one run moves before it lets other queues run.

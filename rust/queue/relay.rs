@@ -19,7 +19,7 @@ use super::pump::RETRY_MS;
 use super::Inner;
 use crate::framing::{self, Ending, Framing, Side, State, CRLF, RELAYED_MAX};
 use crate::sys::hook::Endpoint;
-use crate::sys::sock::Readable;
+use crate::sys::receive::Readable;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;

@@ -256,7 +256,7 @@ struct sk_buff *up_genlmsg_new(size_t payload)
 	return genlmsg_new(payload, GFP_KERNEL);
 }
 
-/* nla_put() is a chain of four calls, and an event has ten attributes, most of them of four bytes. */
+/* nla_put() is a chain of four calls, and an event has ten attributes, most of four bytes. */
 int up_nla_put_u32(struct sk_buff *skb, int type, __u32 value)
 {
 	struct nlattr *nla;

@@ -9,7 +9,7 @@ mod tunnels;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use underpass_proto::{Closed, Done, ForwardResult, Head, Reason, Side};
+use underpass_proto::{Body, Closed, Done, ForwardResult, Framing, Head, Reason, Side};
 
 use super::*;
 use crate::config::{AllDeclined, Config, Mode, OnSilence, Terms};
