@@ -30,6 +30,6 @@ mkdir -p "$results"
 	done
 	cat "$out/$from.md"
 } >"$results/$to.md"
-# A profile's samples by address are of use with its own programs alone.
+# A profile's counts by address are of use with its own programs alone.
 [ ! -e "$out/$from.jsonl" ] || cp "$out/$from.jsonl" "$results/$to.jsonl"
 say "saved as bench/results/$to.md"
