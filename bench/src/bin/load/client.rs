@@ -30,6 +30,20 @@ struct Answer {
     words: Vec<u8>,
 }
 
+impl Answer {
+    /// The length of its head and of its body, if `data` makes the head complete. What comes behind a
+    /// head in one piece is not copied: it is the more, the more a proxy delivers at once.
+    fn head(&mut self, data: &[u8]) -> Result<Option<(usize, u64)>, Failure> {
+        if self.head.is_empty() {
+            if let Some(whole) = head(data)? {
+                return Ok(Some(whole));
+            }
+        }
+        self.head.extend_from_slice(data);
+        head(&self.head)
+    }
+}
+
 /// One client.
 #[derive(Debug)]
 pub struct Client {
@@ -138,8 +152,7 @@ impl Client {
         let mut data = &buffer[..n];
         if self.answer.left.is_none() {
             let known = self.answer.head.len();
-            self.answer.head.extend_from_slice(data);
-            let Some((length, size)) = head(&self.answer.head)? else {
+            let Some((length, size)) = self.answer.head(data)? else {
                 return Ok(false);
             };
             if self.work == Work::Get && size != self.size {
