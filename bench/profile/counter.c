@@ -16,7 +16,6 @@
 /* What is used of QEMU's plugin interface; its header is in no package of Debian 12. */
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
-struct qemu_plugin_insn;
 enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
 typedef void (*tb_trans_cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 typedef void (*tb_exec_cb)(unsigned int cpu, void *arg);

@@ -39,10 +39,11 @@ def mappings():
     """(process, first address, the one behind the last, offset in the file, file) of all code of the processes that run."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-            name = file.read().strip()
-        with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
-            rows = [line.split() for line in file]
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as comm, open(f"/proc/{pid}/maps", encoding="utf-8") as maps:
+                name, rows = comm.read().strip(), [line.split() for line in maps]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended meanwhile, as work items' threads do.
         for row in rows:
             if "x" in row[1] and len(row) > 5:
                 found.append((name, *row[0].split("-"), row[2], row[5]))

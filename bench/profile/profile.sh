@@ -14,6 +14,8 @@ api=$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9]*\)
 [ "$api" -ge 9 ] && api=2 || api=1
 "$qemu/enter.sh" gcc -O2 -Wall -Wextra -Wno-unused-parameter -Werror -shared -fPIC -fvisibility=hidden -DAPI="$api" \
 	-o "$out/counter.so" "$TOP/bench/profile/counter.c"
+# Those of an earlier run must not be taken for this one's.
+rm -f "$out/counts"
 "$qemu/boot.sh" stock --icount "0,sleep=off" --plugin "$out/counter.so,out=$out/counts" --memory 4096 --time 1800 --console "$out/profile-console.log" "${adds[@]}" \
 	-- env NO_COLOR=1 python3 -u /payload/bench/profile/profile-guest.py "$@" >"$out/profile.json"
 "$TOP/bench/profile/profile_report.py" "$out/profile.json" "$out/counts" "$programs" >"$out/profile.md"

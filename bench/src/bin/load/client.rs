@@ -237,3 +237,24 @@ fn head(bytes: &[u8]) -> Result<Option<(usize, u64)>, Failure> {
     let size = size.ok_or("an answer without Content-Length")?;
     Ok(Some((length, std::str::from_utf8(size.value)?.parse()?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_known_however_it_is_cut() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsomemore";
+        let length = whole.len() - b"somemore".len();
+        for cut in 0..whole.len() {
+            let (first, rest) = whole.split_at(cut);
+            let mut answer = Answer::default();
+            let mut found = answer.head(first).expect("a good head");
+            assert_eq!(found.is_some(), cut >= length, "{cut}");
+            if found.is_none() {
+                found = answer.head(rest).expect("a good head");
+            }
+            assert_eq!(found, Some((length, 7)), "{cut}");
+        }
+    }
+}
