@@ -18,8 +18,8 @@ export YNL=/payload/ynl SPEC=/payload/ynl/specs/underpass.yaml UNDERPASS_ENGINE=
 export UNDERPASS_KERNEL=$kernel
 module=/payload/underpass.ko
 
-# The debug kernel can make allocations fail. A script may want that of the module's work
-# items, but does not see kernel threads from its namespace; later ones inherit it from pid 2.
+# The debug kernel can make allocations fail. A script may want that of the module's
+# threads, but does not see them from its namespace: they inherit it from pid 2.
 if [ -e /proc/2/make-it-fail ]; then
 	for comm in /proc/2/comm $(grep -ls '^kworker' /proc/[0-9]*/comm); do
 		echo 1 >"${comm%comm}make-it-fail"
@@ -39,12 +39,24 @@ done <vm-tests.txt
 # Each name that was given has to be one.
 [ $# = 0 ] || [ "${#tests[@]}" = $# ] || { echo "Bail out! vm-tests.txt does not name all of: $*" && exit 1; }
 
+# How the module's threads are scheduled, a line each.
+module_threads() {
+	local comm
+	for comm in $(grep -lsx 'underpass/[0-9]*' /proc/[0-9]*/comm); do
+		comm=${comm#/proc/}
+		chrt --pid "${comm%/comm}" | sed -n 's/.*policy: //p'
+	done
+}
+
 # run_one SCRIPT SECONDS: says on stdout, indented, all the script said; returns non-zero
 # with the reason in $reason.
 run_one() {
 	local code=0
 	echo "underpass-test: begins $1" >/dev/kmsg
 	insmod "$module" || { reason="insmod failed" && return 1; }
+	if [ "$(module_threads)" != "$(for ((i = 0; i < $(nproc); i++)); do echo SCHED_BATCH; done)" ]; then
+		reason="not one thread in SCHED_BATCH for each CPU" && return 1
+	fi
 	unshare --pid --fork --kill-child --mount --mount-proc --net bash -c '
 		mount -t tmpfs tmpfs /run
 		mount -t tmpfs tmpfs /tmp
@@ -57,6 +69,7 @@ run_one() {
 		reason="exit code $code, and something still holds the module" && return 1
 	fi
 	rmmod underpass || { reason="exit code $code, and rmmod failed" && return 1; }
+	[ -z "$(module_threads)" ] || { reason="exit code $code, and a thread of the module is left" && return 1; }
 	echo "underpass-test: ends $1, exit code $code" >/dev/kmsg
 	case $code in
 	0) ;;

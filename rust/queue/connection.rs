@@ -16,10 +16,10 @@ use crate::sys::clock;
 use crate::sys::hook::{Endpoint, Saved, Wake};
 use crate::sys::payer::Payer;
 use crate::sys::sock::{Addr, Sock};
+use crate::sys::worker::{Runs, Work};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 use kernel::sync::{new_mutex, Arc, ArcBorrow, Mutex};
-use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 
 /// Whether the router still has a say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,10 +154,6 @@ pub struct Queue {
     pub out: Mutex<Output>,
 }
 
-impl_has_work! {
-    impl HasWork<Self> for Queue { self.work }
-}
-
 impl Queue {
     /// A queue on `sock`, of which `rx` receives heads of `limit` bytes at the most. Neither
     /// adopted nor in the table.
@@ -205,7 +201,7 @@ impl Queue {
             tx_bytes: Atomic::new(0),
             rests: Atomic::new(0),
             note: Atomic::new(0),
-            work <- new_work!("underpass_queue"),
+            work <- Work::new(*id),
             inner <- new_mutex!(inner, "underpass_inner"),
             out <- new_mutex!(Output::new(), "underpass_out"),
         });
@@ -234,7 +230,7 @@ impl Queue {
     fn enqueue(this: ArcBorrow<'_, Self>) {
         // If it is pending already, that run sees the flag: it is read after the item
         // stops being pending.
-        let _ = this.engine.wq.queue().enqueue::<Arc<Self>, 0>(this.into());
+        this.engine.workers.queue(this);
     }
 
     /// A body begins or goes on: it does not stand still.
@@ -294,8 +290,10 @@ impl Endpoint for Queue {
     }
 }
 
-impl WorkItem for Queue {
-    type Pointer = Arc<Self>;
+impl Runs for Queue {
+    fn work(&self) -> &Work<Self> {
+        &self.work
+    }
 
     fn run(this: Arc<Self>) {
         if this.write_wake.xchg(0, Full) != 0 {

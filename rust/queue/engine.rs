@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All objects, the work queue that serves them, and the clock.
+//! All objects, the threads that serve them, and the clock.
 //!
 //! Invariants: the tables hold exactly the routers, listeners and queues that exist; ids are
 //! not used twice at the same time. The clock ticks only while there is something to
@@ -16,6 +16,7 @@ use crate::sys::hook::{self, Retired};
 use crate::sys::netns::{Namespaces, NetId};
 use crate::sys::owner::Owners;
 use crate::sys::sock::{FdError, Kind};
+use crate::sys::worker::Workers;
 use crate::sys::workqueue::Workqueue;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
@@ -44,8 +45,10 @@ struct Tables {
 /// See the file's head.
 #[pin_data]
 pub struct Engine {
-    /// Serves all work items of the module.
-    pub wq: Workqueue,
+    /// Run the work items of queues, listeners and routers.
+    pub workers: Workers,
+    /// Serves the clock, and the reaper, which sleeps long.
+    wq: Workqueue,
     last_id: Atomic<u32>,
     stopping: Atomic<u32>,
     /// No queue is due earlier than this (milliseconds).
@@ -75,9 +78,10 @@ impl Engine {
             routers: RBTree::new(),
             stats: RBTree::new(),
         };
-        let wq = Workqueue::new()?;
+        let (workers, wq) = (Workers::start()?, Workqueue::new()?);
         Arc::pin_init(
             pin_init!(Self {
+                workers,
                 wq,
                 last_id: Atomic::new(0),
                 stopping: Atomic::new(0),
@@ -98,7 +102,7 @@ impl Engine {
         this.stopping.store(1, Relaxed);
         Workqueue::flush_delayed::<_, 0>(this);
         // What still runs may set the reaper's timer, which no flush waits for.
-        this.wq.flush();
+        this.workers.flush();
         Workqueue::flush_delayed::<_, 1>(this);
     }
 
@@ -367,7 +371,7 @@ impl Engine {
         let mut waits = false;
         for router in tables.routers.values() {
             if router.take_left() || router.is_overflowed() {
-                let _ = self.wq.queue().enqueue::<Arc<Router>, 0>(router.clone());
+                self.workers.queue(router.as_arc_borrow());
             }
             waits |= router.port() == 0 || router.is_overflowed();
         }

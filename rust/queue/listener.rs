@@ -11,10 +11,10 @@ use crate::framing::{Receiver, Side};
 use crate::sys::clock;
 use crate::sys::hook::{self, Endpoint, Saved, Wake};
 use crate::sys::sock::{Addr, Sock};
+use crate::sys::worker::{Runs, Work};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 use kernel::sync::{Arc, ArcBorrow};
-use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 
 /// Connections that one run accepts before it lets other work run.
 const BATCH: u32 = 64;
@@ -56,10 +56,6 @@ pub struct Listener {
     work: Work<Listener>,
 }
 
-impl_has_work! {
-    impl HasWork<Self> for Listener { self.work }
-}
-
 impl Listener {
     /// A listener on `sock`, neither adopted nor in the table.
     pub fn new(
@@ -81,7 +77,7 @@ impl Listener {
                 ended: Atomic::new(0),
                 sock,
                 saved: Saved::new(),
-                work <- new_work!("underpass_listener"),
+                work <- Work::new(*id),
             }),
             GFP_KERNEL,
         )
@@ -89,7 +85,7 @@ impl Listener {
 
     /// Lets the work item accept. Any context.
     pub fn kick(this: ArcBorrow<'_, Self>) {
-        let _ = this.engine.wq.queue().enqueue::<Arc<Self>, 0>(this.into());
+        this.engine.workers.queue(this);
     }
 
     /// Accepts up to `most` connections; says whether more may be there.
@@ -204,8 +200,10 @@ impl Endpoint for Listener {
     }
 }
 
-impl WorkItem for Listener {
-    type Pointer = Arc<Self>;
+impl Runs for Listener {
+    fn work(&self) -> &Work<Self> {
+        &self.work
+    }
 
     fn run(this: Arc<Self>) {
         if this.has_ended() {

@@ -17,11 +17,11 @@
 use super::{Queue, Router};
 use crate::sys::hook::Endpoint;
 use crate::sys::message::{Batch, Writer};
+use crate::sys::worker::{Runs, Work};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Full, Relaxed};
 use kernel::sync::lock::mutex::MutexGuard;
 use kernel::sync::Arc;
-use kernel::workqueue::WorkItem;
 
 /// Bytes of the largest batch that more is added to: with its skb a page.
 const BATCH_MAX: usize = 3 << 10;
@@ -136,7 +136,7 @@ impl Router {
                 outbox.coming = true;
                 drop(outbox);
                 // Enqueued already is fine: that run comes after this.
-                let _ = q.engine.wq.queue().enqueue::<Arc<Self>, 0>(self.clone());
+                q.engine.workers.queue(self.as_arc_borrow());
             }
         }
     }
@@ -163,8 +163,10 @@ impl Router {
     }
 }
 
-impl WorkItem for Router {
-    type Pointer = Arc<Self>;
+impl Runs for Router {
+    fn work(&self) -> &Work<Self> {
+        &self.work
+    }
 
     /// After an event, and as long as the reader has no room, by the clock.
     fn run(this: Arc<Self>) {

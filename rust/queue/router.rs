@@ -9,12 +9,11 @@
 use super::outbox::Outbox;
 use super::room::{FULL, LISTENERS_FULL, LISTENERS_MAX, QUEUES_FULL, QUEUES_MAX};
 use super::{Queue, Room, Stats};
-use crate::sys::{clock, netns::NetId, sock::FdError};
+use crate::sys::{clock, netns::NetId, sock::FdError, worker::Work};
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel::workqueue::{impl_has_work, new_work, Work};
 
 /// Default number of unanswered heads.
 const CREDIT: u32 = 1024;
@@ -84,11 +83,7 @@ pub struct Router {
     #[pin]
     pub(super) outbox: Mutex<Outbox>,
     #[pin]
-    work: Work<Router>,
-}
-
-impl_has_work! {
-    impl HasWork<Self> for Router { self.work }
+    pub(super) work: Work<Router>,
 }
 
 impl Router {
@@ -125,7 +120,7 @@ impl Router {
                 listeners: Room::new(),
                 state <- new_mutex!(state, "underpass_router"),
                 outbox <- new_mutex!(Outbox::new(), "underpass_outbox"),
-                work <- new_work!("underpass_router"),
+                work <- Work::new(*id),
             }),
             GFP_KERNEL,
         )

@@ -6,12 +6,14 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/net.h>
+#include <linux/sched.h>
 #include <linux/skbuff.h>
 #include <linux/workqueue.h>
 #include <net/genetlink.h>
 #include <net/inet_connection_sock.h>
 #include <net/sock.h>
 #include <net/tcp.h>
+#include <uapi/linux/sched/types.h>
 
 #include "helpers.h"
 
@@ -249,6 +251,19 @@ void up_module_put(void)
 struct workqueue_struct *up_alloc_workqueue(void)
 {
 	return alloc_workqueue("underpass", WQ_PERCPU, 0);
+}
+
+__u32 up_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+/* A task that takes the CPU from nobody when it wakes up. */
+void up_sched_batch(struct task_struct *task)
+{
+	struct sched_attr attr = { .size = sizeof(attr), .sched_policy = SCHED_BATCH };
+
+	sched_setattr_nocheck(task, &attr);
 }
 
 struct sk_buff *up_genlmsg_new(size_t payload)

@@ -18,6 +18,7 @@ struct page;
 struct sk_buff;
 struct sock;
 struct socket;
+struct task_struct;
 struct workqueue_struct;
 
 /* Values of the kernel's own, checked in helpers.c. */
@@ -110,6 +111,8 @@ void *up_page_address(struct page *page);
 void up_module_get(void);
 void up_module_put(void);
 struct workqueue_struct *up_alloc_workqueue(void);
+__u32 up_online_cpus(void);
+void up_sched_batch(struct task_struct *task);
 
 struct sk_buff *up_genlmsg_new(size_t payload);
 int up_nla_put_u32(struct sk_buff *skb, int type, __u32 value);

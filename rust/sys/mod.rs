@@ -24,4 +24,5 @@ mod request;
 pub mod send;
 pub mod sieve;
 pub mod sock;
+pub mod worker;
 pub mod workqueue;

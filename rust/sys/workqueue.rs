@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's own work queue. Its work items may sleep for memory and socket locks.
+//! The module's own work queue, for what waits for its time: the clock and the reaper.
 //!
 //! Invariant: the queue outlives every item put on it: it is destroyed, after running
 //! what is left, when its last user is gone.
@@ -31,13 +31,6 @@ impl Workqueue {
     pub fn queue(&self) -> &Queue {
         // SAFETY: the pointer is valid for as long as `self` (type invariant).
         unsafe { Queue::from_raw(self.0.as_ptr()) }
-    }
-
-    /// Waits until what was enqueued before has run.
-    pub fn flush(&self) {
-        // SAFETY: the pointer is valid; no caller is a work item of this queue (it would
-        // wait for itself), which module exit, the only caller, is not.
-        unsafe { bindings::__flush_workqueue(self.0.as_ptr()) };
     }
 
     /// Runs the delayed item of `target` now if it is pending, and waits for it.
