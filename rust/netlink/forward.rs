@@ -18,9 +18,6 @@ use crate::sys::message::Message;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// Bytes that a command moves itself; the next command waits for it.
-const INLINE_BUDGET: u64 = 64 << 10;
-
 /// The rule that a command broke, in words.
 fn broke(q: &Queue, given: u32, rule: Rule) -> Refusal {
     let id = q.id;
@@ -141,8 +138,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
     let busy = busy || inner.pending.done.is_some();
     drop(inner);
     if busy {
-        // Here, and not by the work item: what is there leaves without another wake-up.
-        q.advance(INLINE_BUDGET);
+        Queue::kick(q.as_arc_borrow());
     }
     Ok(())
 }

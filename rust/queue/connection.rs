@@ -9,7 +9,6 @@
 
 use super::body::Move;
 use super::output::Output;
-use super::pump::BUDGET;
 use super::{Engine, Router};
 use crate::framing::{Ending, Receiver, Side, State};
 use crate::sys::clock;
@@ -300,7 +299,7 @@ impl Runs for Queue {
             this.writable();
         }
         if this.read_wake.xchg(0, Full) != 0 {
-            this.advance(BUDGET);
+            this.advance();
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::sys::receive::Readable;
 use kernel::sync::Arc;
 
 /// Bytes that one run moves before it lets other queues run.
-pub(super) const BUDGET: u64 = 1 << 20;
+const BUDGET: u64 = 1 << 20;
 /// How soon to try again when memory is short, in milliseconds.
 pub(super) const RETRY_MS: u64 = 50;
 
@@ -50,13 +50,14 @@ impl Queue {
         }
         // A draining queue may close once all is out.
         if self.inner.lock().life != Life::Open {
-            self.advance(BUDGET);
+            self.advance();
         }
     }
 
-    /// Goes on with whatever is to be done, until `budget` bytes of a body were moved. Process
+    /// Goes on with whatever is to be done, until `BUDGET` bytes of a body were moved. Process
     /// context; the caller holds no lock.
-    pub fn advance(self: &Arc<Self>, mut budget: u64) {
+    pub(super) fn advance(self: &Arc<Self>) {
+        let mut budget = BUDGET;
         let mut inner = self.inner.lock();
         match inner.life {
             Life::Gone => return,
