@@ -200,7 +200,7 @@ impl Queue {
             tx_bytes: Atomic::new(0),
             rests: Atomic::new(0),
             note: Atomic::new(0),
-            work <- Work::new(*id),
+            work <- Work::new(router.work.thread()),
             inner <- new_mutex!(inner, "underpass_inner"),
             out <- new_mutex!(Output::new(), "underpass_out"),
         });

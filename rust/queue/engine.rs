@@ -187,7 +187,8 @@ impl Engine {
         terms: Terms,
     ) -> Result<Arc<Router>> {
         let stats = self.stats(net)?;
-        let router = Router::new(self.next_id(), net, port, terms, stats)?;
+        let thread = self.workers.next();
+        let router = Router::new(self.next_id(), thread, net, port, terms, stats)?;
         router.stats.routers.take(ROUTERS_MAX)?;
         let mut tables = self.tables.lock();
         let inserted = tables

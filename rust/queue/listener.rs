@@ -77,7 +77,7 @@ impl Listener {
                 ended: Atomic::new(0),
                 sock,
                 saved: Saved::new(),
-                work <- Work::new(*id),
+                work <- Work::new(router.work.thread()),
             }),
             GFP_KERNEL,
         )

@@ -87,9 +87,10 @@ pub struct Router {
 }
 
 impl Router {
-    /// A router owned by socket `port`.
+    /// A router owned by socket `port`. All that is its own runs in `thread`.
     pub fn new(
         id: u32,
+        thread: u32,
         net: NetId,
         port: u32,
         terms: Terms,
@@ -120,7 +121,7 @@ impl Router {
                 listeners: Room::new(),
                 state <- new_mutex!(state, "underpass_router"),
                 outbox <- new_mutex!(Outbox::new(), "underpass_outbox"),
-                work <- Work::new(*id),
+                work <- Work::new(thread),
             }),
             GFP_KERNEL,
         )

@@ -46,7 +46,7 @@ unsafe impl<T: Send + Sync> Send for Work<T> {}
 unsafe impl<T: Send + Sync> Sync for Work<T> {}
 
 impl<T: Runs> Work<T> {
-    /// An item that runs in the thread of that number, modulo how many there are.
+    /// An item that runs in `thread`, as of [`Workers::next`].
     pub fn new(thread: u32) -> impl PinInit<Self> {
         pin_init!(Self {
             raw <- Opaque::ffi_init(|slot: *mut bindings::kthread_work| {
@@ -65,6 +65,11 @@ impl<T: Runs> Work<T> {
             object: Atomic::new(ptr::null_mut()),
             thread,
         })
+    }
+
+    /// Where it runs, for an item that shall run there, too.
+    pub fn thread(&self) -> u32 {
+        self.thread
     }
 }
 
@@ -117,7 +122,10 @@ impl Drop for Worker {
 }
 
 /// All threads.
-pub struct Workers(KVec<Worker>);
+pub struct Workers {
+    all: KVec<Worker>,
+    given: Atomic<u32>,
+}
 
 impl Workers {
     /// ENOMEM, EINTR.
@@ -127,15 +135,23 @@ impl Workers {
         for number in 0..unsafe { gen::up_online_cpus() } {
             all.push(Worker::start(number)?, GFP_KERNEL)?;
         }
-        Ok(Self(all))
+        Ok(Self {
+            all,
+            given: Atomic::new(0),
+        })
+    }
+
+    /// A thread for new work: each in turn.
+    pub fn next(&self) -> u32 {
+        let turn = self.given.fetch_add(1, Relaxed);
+        turn.checked_rem(self.all.len() as u32).unwrap_or(0)
     }
 
     /// Lets the item of `this` run, unless it is waiting to. Any context.
     pub fn queue<T: Runs>(&self, this: ArcBorrow<'_, T>) {
         let work = this.work();
-        let number = (work.thread as usize).checked_rem(self.0.len());
-        let Some(worker) = number.and_then(|number| self.0.get(number)) else {
-            return; // There is one for each CPU.
+        let Some(worker) = self.all.get(work.thread as usize) else {
+            return; // `next` gave its number.
         };
         let object = Arc::into_raw(Arc::<T>::from(this)).cast_mut();
         // Always the same, so it does not matter who else does this now.
@@ -151,7 +167,7 @@ impl Workers {
 
     /// Waits until what was queued before has run. Not to be called by an item.
     pub fn flush(&self) {
-        for worker in &self.0 {
+        for worker in &self.all {
             // SAFETY: a valid worker; the caller is not one of its items.
             unsafe { bindings::kthread_flush_worker(worker.0.as_ptr()) };
         }
