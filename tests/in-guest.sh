@@ -41,10 +41,8 @@ done <vm-tests.txt
 
 # How the module's threads are scheduled, a line each.
 module_threads() {
-	local comm
-	for comm in $(grep -lsx 'underpass/[0-9]*' /proc/[0-9]*/comm); do
-		comm=${comm#/proc/}
-		chrt --pid "${comm%/comm}" | sed -n 's/.*policy: //p'
+	grep -lsx 'underpass/[0-9]*' /proc/[0-9]*/comm | while IFS=/ read -r _ _ pid _; do
+		chrt --pid "$pid" | sed -n 's/.*policy: //p'
 	done
 }
 

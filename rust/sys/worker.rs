@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The module's threads, `underpass/0` and on, and the work items that run in them.
 //!
-//! One thread for each CPU that is online when the module is loaded. None is bound to its CPU: where a thread
-//! runs is the scheduler's decision, and the administrator's. Why these, and no work queue of the
-//! kernel: docs/performance.md, "Threads of the module".
+//! One thread for each CPU that is online when the module is loaded, given to routers in turn.
+//! None is bound to a CPU: where it runs is the scheduler's decision, and the administrator's.
+//! Why threads, and no work queue of the kernel: docs/performance.md, "Threads of the module".
 //!
-//! Invariants: an item runs in one thread for ever, after those that were queued there before, and never
-//! twice at the same time. Whatever queues it while it runs lets it run again. A queued item owns a
-//! reference of its object. Items may sleep, for memory or locks; those behind them wait meanwhile, so
-//! they must not wait for anything else, least of all for another item.
+//! Invariants: an item runs in one thread for ever, after those that were queued there before,
+//! and never twice at the same time. Whatever queues it while it runs lets it run again. A queued
+//! item owns a reference of its object. Items may sleep, for memory or locks; those behind them wait
+//! meanwhile, so they must not wait for anything else, least of all for another item.
 
 use super::gen;
 use core::ptr::{self, NonNull};
@@ -73,11 +73,15 @@ impl<T: Runs> Work<T> {
     }
 }
 
-/// What a thread calls for an item that it has taken out of its list, and does not touch afterwards
-/// (`kthread_worker_fn`).
+/// What a thread calls for an item.
+///
+/// # Safety
+///
+/// `work` is of [`Workers::queue`], and the thread has taken it out of its list and does not touch it
+/// afterwards, as `kthread_worker_fn` does.
 unsafe extern "C" fn run<T: Runs>(work: *mut bindings::kthread_work) {
-    // SAFETY: only `Workers::queue` queues items, with the first field of a `Work<T>`, whose object is
-    // kept by the reference that was queued with it.
+    // SAFETY: `Workers::queue` passes the first field of a `Work<T>`, whose object is kept by the
+    // reference that was queued with it.
     let object = unsafe { (*work.cast::<Work<T>>()).object.load(Relaxed) };
     // SAFETY: `Workers::queue` made it of an `Arc` and left that reference to this run.
     T::run(unsafe { Arc::from_raw(object) });
@@ -98,7 +102,7 @@ impl Worker {
             from_err_ptr(bindings::kthread_create_worker_on_node(
                 0,
                 bindings::NUMA_NO_NODE,
-                c"underpass/%u".as_ptr().cast(),
+                c"underpass/%u".as_char_ptr(),
                 number,
             ))?
         };
