@@ -21,7 +21,7 @@ use kernel::types::Opaque;
 
 /// An object that has a work item.
 pub trait Runs: Send + Sync + Sized + 'static {
-    /// Its work item.
+    /// Its work item: a field of its own. One of something else is never queued.
     fn work(&self) -> &Work<Self>;
     /// What the item does. Process context.
     fn run(this: Arc<Self>);
@@ -77,8 +77,8 @@ impl<T: Runs> Work<T> {
 ///
 /// # Safety
 ///
-/// `work` is of [`Workers::queue`], and the thread has taken it out of its list and does not touch it
-/// afterwards, as `kthread_worker_fn` does.
+/// `work` is of [`Workers::queue`], and the thread has taken it out of its list and does not touch
+/// it afterwards, as `kthread_worker_fn` does.
 unsafe extern "C" fn run<T: Runs>(work: *mut bindings::kthread_work) {
     // SAFETY: `Workers::queue` passes the first field of a `Work<T>`, whose object is kept by the
     // reference that was queued with it.
@@ -119,8 +119,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // SAFETY: owned, and not used afterwards. It runs what is left before it stops. No caller runs
-        // in the thread itself: the engine, which has all of them, is dropped by module exit.
+        // SAFETY: owned, and not used afterwards. It runs what is left before it stops. No caller
+        // runs in the thread itself: the engine, which has all of them, is dropped by module exit.
         unsafe { bindings::kthread_destroy_worker(self.0.as_ptr()) };
     }
 }
@@ -154,14 +154,22 @@ impl Workers {
     /// Lets the item of `this` run, unless it is waiting to. Any context.
     pub fn queue<T: Runs>(&self, this: ArcBorrow<'_, T>) {
         let work = this.work();
+        // What is no part of the object would not be kept by a reference of it.
+        let offset = ptr::from_ref(work)
+            .addr()
+            .wrapping_sub(ptr::from_ref::<T>(&this).addr());
+        if offset >= size_of::<T>() {
+            return;
+        }
         let Some(worker) = self.all.get(work.thread as usize) else {
             return; // `next` gave its number.
         };
         let object = Arc::into_raw(Arc::<T>::from(this)).cast_mut();
         // Always the same, so it does not matter who else does this now.
         work.object.store(object, Relaxed);
-        // SAFETY: the item is initialised, always goes to the same worker, and is kept by the reference that
-        // `object` is, until it was run. Its list and fields are changed under the worker's lock.
+        // SAFETY: the item is initialised, always goes to the same worker, and is a part of the
+        // object, which the reference that `object` is keeps until it was run. What it consists of
+        // is changed under the worker's lock.
         if !unsafe { bindings::kthread_queue_work(worker.0.as_ptr(), work.raw.get()) } {
             // It is in the list with a reference of its own.
             // SAFETY: of the `into_raw` above.
