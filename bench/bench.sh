@@ -6,6 +6,7 @@
 #   WORKLOADS="put64m get"     compared with); all of rivals.py and workloads.py by default
 #   KINDS="count time"         instructions counted on one CPU, and time by the clock on two;
 #                              if a choice was made above, by default `count` alone
+#   BIG_TCP=1                  all links with large packets: what an administrator may set
 #   SAVE=1                     table, plot and figures are kept in bench/results/
 #
 # The lines of all guests stay in build/bench/.
@@ -34,7 +35,7 @@ for kind in $kinds; do
 	esac
 	# What the others gave shall be shown all the same.
 	"$qemu/boot.sh" stock "${boot[@]}" --memory 2048 --time 7200 --console "$out/$kind-console.log" "${adds[@]}" \
-		-- env NO_COLOR=1 python3 -u /payload/bench/run-guest.py "$kind" "$rivals" "$workloads" |
+		-- env NO_COLOR=1 BIG_TCP="${BIG_TCP:-}" python3 -u /payload/bench/run-guest.py "$kind" "$rivals" "$workloads" |
 		while IFS= read -r line; do
 			case $line in
 			'{'*) printf '%s\n' "$line" >>"$lines" ;;
@@ -47,4 +48,4 @@ done
 [ "$failed" = 0 ] || die "not everything ran; the figures above are of what did"
 
 [ -z "${SAVE:-}" ] ||
-	"$TOP/bench/save.sh" forwarding "make bench RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\""
+	"$TOP/bench/save.sh" forwarding "make bench ${BIG_TCP:+BIG_TCP=1 }RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\""

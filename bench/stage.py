@@ -29,7 +29,18 @@ def build():
     for name, address in ((CLIENT, "10.3.0.1/24"), (BACK, "10.3.0.2/24")):
         command("ip", "-n", name, "address", "add", address, "dev", "direct")
         command("ip", "-n", name, "link", "set", "direct", "up")
+    if os.environ.get("BIG_TCP"):
+        big_tcp()
     start([f"{BIN}/origin", "0.0.0.0:80"], BACK, DIRECT)
+
+
+def big_tcp():
+    """All links take TCP packets over IPv4 of up to three times 64 KiB from the stack, and give such to it."""
+    for name in (CLIENT, FRONT, BACK):
+        with inside(name):
+            links = [link for _, link in socket.if_nameindex() if link != "lo"]
+        for link in links:
+            command("ip", "-n", name, "link", "set", link, "gso_ipv4_max_size", "196608", "gro_ipv4_max_size", "196608")
 
 
 def many_ports():
