@@ -39,6 +39,9 @@ done <vm-tests.txt
 # Each name that was given has to be one.
 [ $# = 0 ] || [ "${#tests[@]}" = $# ] || { echo "Bail out! vm-tests.txt does not name all of: $*" && exit 1; }
 
+# Where scripts see kernel threads all the same.
+mount -t proc proc /mnt
+
 # How the module's threads are scheduled, a line each.
 module_threads() {
 	grep -lsx 'underpass/[0-9]*' /proc/[0-9]*/comm | while IFS=/ read -r _ _ pid _; do

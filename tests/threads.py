@@ -2,6 +2,8 @@
 """threads.py: several routers in one process share clients and limits, and come and go together.
 """
 
+import contextlib
+import glob
 import http.client
 import os
 import socket
@@ -22,6 +24,17 @@ CYCLES = 6 if DEBUG else 18
 UPLOAD = 1 << 20
 
 
+def turns():
+    """How often each thread of the module got the CPU."""
+    found = {}
+    for status in glob.glob("/mnt/[0-9]*/status"):  # in-guest.sh: of all namespaces
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(status, encoding="ascii", errors="replace") as file:
+            fields = dict(line.split(":", 1) for line in file)
+            if fields["Name"].strip().startswith("underpass/"):
+                found[fields["Name"].strip()] = int(fields["voluntary_ctxt_switches"])
+    return found
+
+
 def owners():
     """The routers of the module that have a process, with the number of clients of each."""
     fronts = [q["router"] for q in module.dump("queue-get", {}) if q["side"] == "front"]
@@ -29,7 +42,9 @@ def owners():
 
 
 def shared():
-    """Three routers: each has its part of clients and limits, one address, and one log"""
+    """Three routers: each has its part of clients and limits, and a thread of the module; one address, and one log"""
+    before = turns()
+    assert 0 < len(before) <= COUNT, before
     router = start(THREADS)
     with everything_ends(lambda: router):
         wait_for("all routers listen", lambda: len(module.dump("listener-get", {})) == COUNT)
@@ -40,6 +55,8 @@ def shared():
         assert sum(owners().values()) == CLIENTS, owners()
         assert {x["queues-max"] for x in module.dump("router-get", {})} == {131072 // COUNT}
         wait_for("a line for each request", lambda: len(router.out) == CLIENTS)
+        after = turns()
+        assert all(after[name] > turn for name, turn in before.items()), (before, after)
         assert all(line.startswith("client=127.0.0.1:") and "status=200 reason=- " in line for line in router.out), router.out
     stopped = [line for line in router.err if "stop" in line]
     assert stopped == ["underpass: stopping: nothing more is accepted", "underpass: stopped: 0 exchanges were cut off"], stopped

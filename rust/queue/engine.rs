@@ -46,7 +46,7 @@ struct Tables {
 #[pin_data]
 pub struct Engine {
     /// Run the work items of queues, listeners and routers.
-    pub workers: Workers,
+    pub(super) workers: Workers,
     /// Serves the clock, and the reaper, which sleeps long.
     wq: Workqueue,
     last_id: Atomic<u32>,

@@ -167,9 +167,9 @@ impl Workers {
         let object = Arc::into_raw(Arc::<T>::from(this)).cast_mut();
         // Always the same, so it does not matter who else does this now.
         work.object.store(object, Relaxed);
-        // SAFETY: the item is initialised, always goes to the same worker, and is a part of the
-        // object, which the reference that `object` is keeps until it was run. What it consists of
-        // is changed under the worker's lock.
+        // SAFETY: the item is initialised, always goes to the same worker, since there is one
+        // `Workers`, and is a part of the object, which the reference that `object` is keeps until
+        // it was run. What it consists of is changed under the worker's lock.
         if !unsafe { bindings::kthread_queue_work(worker.0.as_ptr(), work.raw.get()) } {
             // It is in the list with a reference of its own.
             // SAFETY: of the `into_raw` above.
