@@ -60,7 +60,7 @@ fn sent_on(request: &Request, rewrite: &Rewrite, ask: bool) {
     let len = rendered.len() as u32;
     assert_eq!(HeadScan::new(len).feed(&rendered), Scan::Done { len });
     // A path may be longer by the `/` that an absolute-form target did without.
-    let again = match Request::parse(&rendered, TARGET_MAX + 1) {
+    let again = match Request::parse(rendered.as_slice(), TARGET_MAX + 1) {
         Ok(again) => again,
         Err(why) => {
             let fields = rendered.split(|&b| b == b'\n').count() - 3;

@@ -40,7 +40,7 @@ use underpass_proto::{Closed, Command, Reason};
 use crate::address::Address;
 use crate::config::Limits;
 use crate::http::problem::{self, Problem};
-use crate::http::{Request, Response};
+use crate::http::{self, Request, Response};
 use crate::route::Plan;
 use passing::Passing;
 
@@ -152,6 +152,15 @@ pub struct Place {
     pub time: SystemTime,
 }
 
+/// Room that an exchange leaves to another: at what rate they come, each list that is made anew counts.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// For the request.
+    pub request: http::Room,
+    actions: Vec<Action>,
+    asked: Vec<(Address, Verdict)>,
+}
+
 /// One request and its response.
 #[derive(Debug)]
 pub struct Exchange {
@@ -203,18 +212,21 @@ pub struct Exchange {
 
 impl Exchange {
     /// One that has to `begin` yet, where it stands: it is too large to be moved about.
-    /// `serial` is one above that of the connection's last exchange; `actions` is empty, and has
-    /// room, if there was an exchange to take it over from.
+    /// `serial` is one above that of the connection's last exchange.
     pub fn new(
         place: Place,
         request: Request,
         plan: Plan,
         limits: Arc<Limits>,
         serial: u32,
-        actions: Vec<Action>,
+        room: Room,
         now: Instant,
     ) -> Self {
-        let record = Record::new(place.client);
+        let Room { actions, asked, .. } = room;
+        let record = Record {
+            asked,
+            ..Record::new(place.client)
+        };
         let connect = request.method() == "CONNECT";
         Self {
             place,
@@ -261,6 +273,17 @@ impl Exchange {
     /// this after every input, until nothing comes.
     pub fn take_actions(&mut self, actions: &mut Vec<Action>) {
         std::mem::swap(&mut self.actions, actions);
+    }
+
+    /// Leaves its room to another. It is over, and good for nothing else.
+    pub fn take_room(&mut self) -> Room {
+        self.actions.clear();
+        self.record.asked.clear();
+        Room {
+            request: self.request.take_room(),
+            actions: std::mem::take(&mut self.actions),
+            asked: std::mem::take(&mut self.record.asked),
+        }
     }
 
     /// When `timeout` must be called.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::note::Note;
-use super::{Back, Download, Exchange, Passing, Phase, Place, Upload};
+use super::{Back, Download, Exchange, Passing, Phase, Place, Room, Upload};
 use crate::config::{Limits, Terms};
 use crate::http::Request;
 use crate::route::Plan;
@@ -73,7 +73,7 @@ impl Exchange {
             terms: terms.unwrap_or_default(),
             ..Plan::default()
         };
-        let mut exchange = Self::new(place, request, plan, limits, 1, Vec::new(), now);
+        let mut exchange = Self::new(place, request, plan, limits, 1, Room::default(), now);
         exchange.resumed = true;
         exchange.foreign = foreign;
         exchange.close = close || found.tunnel;

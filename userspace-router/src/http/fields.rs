@@ -85,12 +85,21 @@ pub fn values<'a: 'h, 'h>(
         .map(|header| header.value)
 }
 
-/// Field lines as they stand on the wire, in order: `name: value` and CRLF.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Field lines as they stand on the wire, in order: `name: value` and CRLF. They stand in the head that
+/// they came with, and those that were put anew behind it.
+#[derive(Clone, Debug, Default)]
 pub struct Lines {
     bytes: Vec<u8>,
-    /// How long each one's name is, and where the line ends: they are walked several times.
-    marks: Vec<(usize, usize)>,
+    marks: Vec<Mark>,
+}
+
+/// Where a line stands: they are walked several times.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    start: usize,
+    /// Bytes of the field's name.
+    name: usize,
+    end: usize,
 }
 
 /// One of `Lines`.
@@ -117,45 +126,11 @@ impl Line<'_> {
 }
 
 impl Lines {
-    /// None yet, with room for so many bytes and lines.
-    pub fn with_capacity(bytes: usize, lines: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(bytes),
-            marks: Vec::with_capacity(lines),
-        }
-    }
-
-    /// Appends a line. Name and value were checked by the caller.
-    pub fn put(&mut self, name: &str, value: &[u8]) {
-        put(&mut self.bytes, name, value);
-        self.marks.push((name.len(), self.bytes.len()));
-    }
-
-    /// Appends a line of `head` that the parser found there. It is copied as it stands if it is as
-    /// `put` would write it.
-    pub fn put_from(&mut self, head: &[u8], name: &str, value: &[u8]) {
-        let at = name.as_ptr().addr().checked_sub(head.as_ptr().addr());
-        let size = name.len() + value.len() + 4;
-        let line = at.and_then(|at| head.get(at..)?.get(..size));
-        let tidy = line.filter(|line| {
-            let rest = line.strip_prefix(name.as_bytes());
-            let rest = rest.and_then(|rest| rest.strip_prefix(b": "));
-            rest.and_then(|rest| rest.strip_prefix(value)) == Some(b"\r\n")
-        });
-        let Some(line) = tidy else {
-            return self.put(name, value);
-        };
-        self.bytes.extend_from_slice(line);
-        self.marks.push((name.len(), self.bytes.len()));
-    }
-
     /// All lines, in order.
     pub fn iter(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut start = 0;
-        self.marks.iter().filter_map(move |&(name, end)| {
-            let bytes = self.bytes.get(start..end)?;
-            start = end;
-            let (name, rest) = bytes.split_at_checked(name)?;
+        self.marks.iter().filter_map(|mark| {
+            let bytes = self.bytes.get(mark.start..mark.end)?;
+            let (name, rest) = bytes.split_at_checked(mark.name)?;
             let value = rest.get(2..rest.len().checked_sub(2)?)?;
             Some(Line { bytes, name, value })
         })
@@ -168,14 +143,95 @@ impl Lines {
             .map(|line| line.value)
     }
 
-    /// As they stand on the wire.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+    /// No less than the bytes of all lines.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
-    /// Bytes of all lines.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
+    /// Drops all lines, and leaves their room to others.
+    pub fn take_room(&mut self) -> LinesRoom {
+        self.marks.clear();
+        LinesRoom(std::mem::take(&mut self.marks))
+    }
+}
+
+/// Room for marks, of lines that are no more.
+#[derive(Debug, Default)]
+pub struct LinesRoom(Vec<Mark>);
+
+/// Those lines of a head that are taken, while what they are found by still borrows it.
+#[derive(Debug)]
+pub struct Taken<'h> {
+    head: &'h [u8],
+    marks: Vec<Mark>,
+    /// Lines that do not stand in the head as they are to be.
+    anew: Vec<u8>,
+}
+
+impl<'h> Taken<'h> {
+    /// None yet.
+    pub fn of(head: &'h [u8], room: LinesRoom) -> Self {
+        Self {
+            head,
+            marks: room.0,
+            anew: Vec::new(),
+        }
+    }
+
+    /// Takes a line that the parser found in the head. It stays where it is if it stands there as `put`
+    /// would write it.
+    pub fn take(&mut self, name: &str, value: &[u8]) {
+        let at = |part: &[u8]| part.as_ptr().addr().checked_sub(self.head.as_ptr().addr());
+        let tidy = || {
+            let (start, value_at) = (at(name.as_bytes())?, at(value)?);
+            let colon = start.checked_add(name.len())?;
+            let between = self.head.get(colon..value_at)? == b": ";
+            let behind = self.head.get(value_at.checked_add(value.len())?..)?;
+            (between && behind.starts_with(b"\r\n")).then_some(Mark {
+                start,
+                name: name.len(),
+                end: value_at + value.len() + 2,
+            })
+        };
+        match tidy() {
+            Some(mark) => self.marks.push(mark),
+            None => self.put(name, value),
+        }
+    }
+
+    /// Puts a line anew. Name and value were checked by the caller.
+    pub fn put(&mut self, name: &str, value: &[u8]) {
+        let start = self.head.len() + self.anew.len();
+        put(&mut self.anew, name, value);
+        self.marks.push(Mark {
+            start,
+            name: name.len(),
+            end: self.head.len() + self.anew.len(),
+        });
+    }
+
+    /// Lets go of the head.
+    pub fn end(self) -> Marks {
+        let Self { marks, anew, .. } = self;
+        Marks { marks, anew }
+    }
+}
+
+/// Where the lines of a head stand in it, or behind it.
+#[derive(Debug)]
+pub struct Marks {
+    marks: Vec<Mark>,
+    anew: Vec<u8>,
+}
+
+impl Marks {
+    /// The lines. The head is that from which they were taken.
+    pub fn in_head(self, mut head: Vec<u8>) -> Lines {
+        head.extend_from_slice(&self.anew);
+        Lines {
+            bytes: head,
+            marks: self.marks,
+        }
     }
 }
 

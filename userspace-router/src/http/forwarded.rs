@@ -108,7 +108,7 @@ impl Forwarded {
             put_address(out, client);
             out.extend_from_slice(b"\r\n");
             if !came("x-forwarded-proto") {
-                fields::put(out, "X-Forwarded-Proto", b"http");
+                out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
             }
             if !came("x-forwarded-host") && !host.is_empty() {
                 fields::put(out, "X-Forwarded-Host", host.as_bytes());
@@ -173,6 +173,7 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::{LinesRoom, Taken};
     use super::*;
 
     #[test]
@@ -222,10 +223,11 @@ mod tests {
             trust: trust.parse().into_iter().collect(),
         };
         let client = client.parse().unwrap();
-        let mut kept = Lines::default();
+        let mut kept = Taken::of(b"", LinesRoom::default());
         for (name, value) in came {
             kept.put(name, value.as_bytes());
         }
+        let kept = kept.end().in_head(Vec::new());
         let mut out = Vec::new();
         for line in kept.iter().filter(|line| forwarded.passes(line, client)) {
             out.extend_from_slice(line.bytes);

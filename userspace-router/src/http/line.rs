@@ -15,29 +15,19 @@ pub fn strict(head: &[u8]) -> Result<&[u8], Problem> {
     while let Some(after) = rest.strip_prefix(b"\r\n") {
         rest = after;
     }
-    let (mut at, mut previous) = (0, 0u8);
+    let mut at = 0;
     loop {
         // Most of a head is plain text.
-        let plain = underpass_framing::plain_text(rest.get(at..).unwrap_or_default());
-        if plain > 0 {
-            at += plain;
-            previous = b' ';
-        }
-        let Some(&byte) = rest.get(at) else {
-            return Ok(rest);
+        at += underpass_framing::plain_text(rest.get(at..).unwrap_or_default());
+        at += match rest.get(at..) {
+            Some([b'\r', b'\n', b' ' | b'\t', ..]) => return Err(problem::OBS_FOLD),
+            Some([b'\r', b'\n', ..]) => 2,
+            Some([b'\r', ..]) => return Err(problem::BARE_CR),
+            Some([b'\n', ..]) => return Err(problem::BARE_LF),
+            Some([0..=8 | 0xb..=0x1f | 0x7f, ..]) => return Err(problem::CONTROL),
+            Some([_, ..]) => 1,
+            Some([]) | None => return Ok(rest),
         };
-        let next = rest.get(at + 1).copied();
-        match byte {
-            b'\n' if previous != b'\r' => return Err(problem::BARE_LF),
-            b'\n' if matches!(next, Some(b' ' | b'\t')) => return Err(problem::OBS_FOLD),
-            b'\n' | b'\t' => {}
-            b'\r' if next != Some(b'\n') => return Err(problem::BARE_CR),
-            b'\r' => {}
-            0..=0x1f | 0x7f => return Err(problem::CONTROL),
-            _ => {}
-        }
-        previous = byte;
-        at += 1;
     }
 }
 

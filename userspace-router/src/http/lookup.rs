@@ -40,6 +40,10 @@ impl Request {
 
 /// The same, of a path without query.
 pub fn has_dot_segments(path: &str) -> bool {
+    // Most paths have nothing that could be a dot, or stand for one.
+    if !path.bytes().any(|byte| matches!(byte, b'.' | b'%')) {
+        return false;
+    }
     let mut segment = Segment::Empty;
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {

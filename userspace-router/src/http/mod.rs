@@ -24,7 +24,7 @@ pub use fields::is_token;
 pub use forwarded::{Forwarded, Network, Style};
 pub use lookup::has_dot_segments;
 pub use problem::Problem;
-pub use request::Request;
+pub use request::{Request, Room};
 pub use response::Response;
 pub use rewrite::{BadEdit, Edit, Hop, Host, Onward, Rewrite};
 pub use target::{host as check_host, without_port};

@@ -4,10 +4,10 @@
 //! Invariant: a `Request` exists only if its framing is beyond doubt. Everything that two
 //! parsers could understand in two ways is a `Problem`.
 
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
 use super::body::{self, Coding, Length};
-use super::fields::{self, is_token, Connection, Lines, FIELDS_MAX};
+use super::fields::{self, is_token, Connection, Lines, LinesRoom, Taken, FIELDS_MAX};
 use super::line;
 use super::problem::{self, Problem};
 use super::target::{self, Target};
@@ -39,10 +39,26 @@ pub struct Request {
     pub(super) kept: Lines,
 }
 
+/// Room that a request leaves to another.
+#[derive(Debug, Default)]
+pub struct Room {
+    names: String,
+    kept: LinesRoom,
+}
+
 impl Request {
     /// Checks a whole head, its empty line included. `target_max` is in bytes.
-    pub fn parse(head: &[u8], target_max: usize) -> Result<Self, Problem> {
-        let head = line::strict(head)?;
+    pub fn parse(head: impl Into<Vec<u8>>, target_max: usize) -> Result<Self, Problem> {
+        Self::parse_in(&mut Room::default(), head.into(), target_max)
+    }
+
+    /// The same, in the room of another, which is used up.
+    pub fn parse_in(
+        room: &mut Room,
+        received: Vec<u8>,
+        target_max: usize,
+    ) -> Result<Self, Problem> {
+        let head = line::strict(&received)?;
         request_line(head, target_max)?;
         // Four KiB, of which most heads need a tenth: not filled in vain.
         let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];
@@ -83,14 +99,32 @@ impl Request {
             Version::Http11 => !connection.close && (bodyless || upgrade.is_empty()),
             Version::Http10 => connection.keep_alive && !connection.close,
         };
+        let te_trailers = fields::values(headers, "te")
+            .flat_map(line::list)
+            .any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+        let mut kept = Taken::of(&received, mem::take(&mut room.kept));
+        for header in headers {
+            let name = header.name;
+            // Expect and Upgrade were understood, and are written anew where they are wanted.
+            if connection.removes(name) || fields::is_one_of(name, &["expect", "upgrade"]) {
+                continue;
+            }
+            match target.authority {
+                Some(host) if name.eq_ignore_ascii_case("host") => kept.put(name, host.as_bytes()),
+                _ => kept.take(name, header.value),
+            }
+        }
         let host = target.authority.unwrap_or(field_host);
-        let mut names = String::with_capacity(method.len() + target.path.len() + host.len());
+        let mut names = mem::take(&mut room.names);
+        names.clear();
+        names.reserve(method.len() + target.path.len() + host.len());
         names.push_str(method);
         let method_end = names.len();
         names.push_str(&target.path);
         let path_end = names.len();
         names.push_str(host);
-        let mut request = Self {
+        let kept = kept.end();
+        Ok(Self {
             names,
             method_end,
             path_end,
@@ -100,24 +134,17 @@ impl Request {
             keep_alive,
             upgrade: if bodyless { upgrade } else { Vec::new() },
             max_forwards,
-            te_trailers: fields::values(headers, "te")
-                .flat_map(line::list)
-                .any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
-            kept: Lines::with_capacity(head.len(), headers.len()),
-        };
-        for header in headers {
-            let name = header.name;
-            // Expect and Upgrade were understood, and are written anew where they are wanted.
-            if connection.removes(name) || fields::is_one_of(name, &["expect", "upgrade"]) {
-                continue;
-            }
-            if name.eq_ignore_ascii_case("host") {
-                request.kept.put(name, host.as_bytes());
-            } else {
-                request.kept.put_from(head, name, header.value);
-            }
+            te_trailers,
+            kept: kept.in_head(received),
+        })
+    }
+
+    /// Leaves its room to another, and says nothing afterwards.
+    pub fn take_room(&mut self) -> Room {
+        Room {
+            names: mem::take(&mut self.names),
+            kept: self.kept.take_room(),
         }
-        Ok(request)
     }
 
     /// As received; methods are case-sensitive.

@@ -4,7 +4,7 @@
 //! Invariant: framing is keyed on the *request's* method (RFC 9112 section 6.3).
 
 use super::body::{self, Coding, Length};
-use super::fields::{self, Connection, Lines, FIELDS_MAX};
+use super::fields::{self, Connection, Lines, LinesRoom, Taken, FIELDS_MAX};
 use super::line;
 use super::problem::{self, Problem};
 use super::Version;
@@ -50,15 +50,7 @@ impl Response {
         };
         let headers = &*parsed.headers;
         let connection = Connection::of(headers).map_err(|_| problem::BAD_RESPONSE)?;
-        let mut response = Self {
-            status,
-            version,
-            length: length(headers, version, method, status)?,
-            keep_alive: !connection.close && (version == Version::Http11 || connection.keep_alive),
-            upgrade: upgrade(headers, status),
-            phrase: parsed.reason.unwrap_or_default().as_bytes().to_vec(),
-            kept: Lines::with_capacity(head.len(), headers.len()),
-        };
+        let mut kept = Taken::of(&flat, LinesRoom::default());
         // RFC 9110 sections 8.6 and 9.3.6, 9112 section 6.1: these say nothing of a body here,
         // and could only mislead.
         let misleads =
@@ -69,10 +61,19 @@ impl Response {
                 misleads && fields::is_one_of(name, &["content-length", "transfer-encoding"]);
             let ends_here = name.eq_ignore_ascii_case("upgrade") || connection.removes(name);
             if !of_no_body && !ends_here {
-                response.kept.put_from(head, name, header.value);
+                kept.take(name, header.value);
             }
         }
-        Ok(response)
+        let kept = kept.end();
+        Ok(Self {
+            status,
+            version,
+            length: length(headers, version, method, status)?,
+            keep_alive: !connection.close && (version == Version::Http11 || connection.keep_alive),
+            upgrade: upgrade(headers, status),
+            phrase: parsed.reason.unwrap_or_default().as_bytes().to_vec(),
+            kept: kept.in_head(flat.into_owned()),
+        })
     }
 
     /// True for 1xx, which another response follows. 101 is the last of HTTP.

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use super::body::Length;
-use super::fields::{self, Line, Lines};
+use super::fields::{self, Line};
 use super::forwarded::{Forwarded, Style};
 use super::{date, line, Request, Response, Version};
 use crate::address::Address;
@@ -88,7 +88,8 @@ pub enum Host {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
     remove: Vec<String>,
-    add: Lines,
+    /// Whole lines.
+    add: Vec<u8>,
 }
 
 /// Fields that frame, route or belong to one connection: not for a route to edit.
@@ -140,7 +141,7 @@ impl Edit {
         if value.trim() != value || !value.bytes().all(plain) {
             return Err(BadEdit::Value);
         }
-        self.add.put(name, value.as_bytes());
+        fields::put(&mut self.add, name, value.as_bytes());
         Ok(())
     }
 
@@ -213,7 +214,7 @@ impl Rewrite {
             }
             let mut lines = Vec::new();
             self.put_via(&mut lines, Version::Http11);
-            lines.extend_from_slice(self.response.add.as_bytes());
+            lines.extend_from_slice(&self.response.add);
             Some(lines.into())
         };
         self.behind.0.get_or_init(lines).clone()
@@ -228,7 +229,7 @@ impl Rewrite {
             let rules: [&[u8]; 5] = [
                 self.via.as_bytes(),
                 removed.as_bytes(),
-                self.response.add.as_bytes(),
+                &self.response.add,
                 self.trailers.as_bytes(),
                 &[],
             ];
@@ -254,7 +255,7 @@ impl Rewrite {
 impl Request {
     /// The head for a back-end; with `ask`, it has to say whether it takes the body.
     pub fn render(&self, hop: &Hop, rewrite: &Rewrite, ask: bool) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.kept.len() + self.path().len() + 320);
+        let mut out = Vec::with_capacity(self.kept.size() + self.path().len() + 320);
         for part in [self.method(), " ", self.path()] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -298,7 +299,7 @@ impl Request {
         if ask {
             fields::put(&mut out, "Expect", b"100-continue");
         }
-        out.extend_from_slice(rewrite.request.add.as_bytes());
+        out.extend_from_slice(&rewrite.request.add);
         out.extend_from_slice(b"\r\n");
         out
     }
@@ -361,7 +362,7 @@ impl Response {
             leaves,
             time,
         } = onward;
-        let mut out = Vec::with_capacity(self.kept.len() + self.phrase.len() + 160);
+        let mut out = Vec::with_capacity(self.kept.size() + self.phrase.len() + 160);
         out.extend_from_slice(format!("HTTP/1.1 {} ", self.status).as_bytes());
         out.extend_from_slice(&self.phrase);
         out.extend_from_slice(b"\r\n");
@@ -397,7 +398,7 @@ impl Response {
             }
             rewrite.put_via(&mut out, self.version);
             self.connection(&mut out, version, close);
-            out.extend_from_slice(rewrite.response.add.as_bytes());
+            out.extend_from_slice(&rewrite.response.add);
         }
         out.extend_from_slice(b"\r\n");
         out

@@ -10,7 +10,7 @@ use underpass_proto::{Command, Head};
 
 use super::feedback::Told;
 use super::token::token_serial;
-use super::{keep_room, Router};
+use super::{Router, SPARE_MAX};
 use crate::config::Link;
 use crate::engine::Engine;
 use crate::exchange::note::Note;
@@ -110,7 +110,8 @@ impl<E: Engine> Router<E> {
         if head.over_limit {
             return self.refuse(head.id, client, Request::over_limit(&head.head, target_max));
         }
-        let request = match Request::parse(&head.head, target_max) {
+        let mut room = self.spare.pop().unwrap_or_default();
+        let request = match Request::parse_in(&mut room.request, head.head, target_max) {
             Ok(request) => request,
             Err(problem) => return self.refuse(head.id, client, problem),
         };
@@ -136,7 +137,6 @@ impl<E: Engine> Router<E> {
         }
         front.tag = plan.tag;
         let limits = plan.terms.limits.as_ref().unwrap_or(&self.limits).clone();
-        let room = self.spare.pop().unwrap_or_default();
         let exchange = Exchange::new(place, request, plan, limits, front.serial, room, now);
         front.exchange.insert(exchange).begin(nobody, now);
         self.act(head.id, now);
@@ -175,9 +175,9 @@ impl<E: Engine> Router<E> {
             told.end(&*self.policy, front.tag, &exchange.record, now);
             self.log.write(exchange.line());
             // Whatever it may want after its end, it does not get.
-            let mut room = Vec::new();
-            exchange.take_actions(&mut room);
-            keep_room(&mut self.spare, room);
+            if self.spare.len() < SPARE_MAX {
+                self.spare.push(exchange.take_room());
+            }
         }
         // It is not taken out to be dropped: it is too large to be moved about.
         front.exchange = None;

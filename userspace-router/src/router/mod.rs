@@ -34,7 +34,7 @@ use underpass_proto::{Command, Event, Side};
 use crate::access::AccessLog;
 use crate::config::Limits;
 use crate::engine::{Engine, EngineError, Incoming, Listen, Refused, Token};
-use crate::exchange::{Action, Exchange, Tag, Verdict};
+use crate::exchange::{Action, Exchange, Room, Tag, Verdict};
 use crate::pool::{Grant, Pool};
 use crate::route::Policy;
 use backs::Connected;
@@ -43,7 +43,7 @@ use token::{token_serial, Kind};
 
 pub use takeover::Resumed;
 
-/// Empty lists that are kept: a wake-up brings hardly more new exchanges than that.
+/// A wake-up brings hardly more new exchanges than that.
 const SPARE_MAX: usize = 256;
 
 /// A router on an engine.
@@ -61,8 +61,10 @@ pub struct Router<E> {
     timers: BTreeSet<(Instant, u32)>,
     /// Fronts whose exchange got an input, and may want something done.
     due: Vec<u32>,
-    /// Empty, with room for the actions of exchanges; `SPARE_MAX` at the most.
-    spare: Vec<Vec<Action>>,
+    /// Room of exchanges that are over; `SPARE_MAX` at the most.
+    spare: Vec<Room>,
+    /// Empty, with room; as many as there are exchanges within whose actions others act.
+    lists: Vec<Vec<Action>>,
     connected: UnboundedReceiver<Connected>,
     connect: UnboundedSender<Connected>,
     /// When exchanges have to be over, once the router is stopping.
@@ -100,6 +102,7 @@ impl<E: Engine> Router<E> {
             timers: BTreeSet::new(),
             due: Vec::new(),
             spare: Vec::new(),
+            lists: Vec::new(),
             connected,
             connect,
             stop_by: None,
@@ -343,7 +346,7 @@ impl<E: Engine> Router<E> {
             return false;
         };
         let serial = exchange.serial();
-        let mut actions = self.spare.pop().unwrap_or_default();
+        let mut actions = self.lists.pop().unwrap_or_default();
         exchange.take_actions(&mut actions);
         front
             .told
@@ -370,7 +373,7 @@ impl<E: Engine> Router<E> {
                 Action::Finished { keep } => self.finished(id, keep, now),
             }
         }
-        keep_room(&mut self.spare, actions);
+        self.lists.push(actions);
         again
     }
 
@@ -411,14 +414,6 @@ impl<E: Engine> Router<E> {
     fn end(&mut self, command: Command) {
         let token = Kind::Tagged(Tag::Ending).token(0, 0);
         self.engine.submit(command, token);
-    }
-}
-
-/// Keeps the room of a list whose actions were done, or are not to be.
-fn keep_room(spare: &mut Vec<Vec<Action>>, mut actions: Vec<Action>) {
-    actions.clear();
-    if spare.len() < SPARE_MAX {
-        spare.push(actions);
     }
 }
 

@@ -47,7 +47,15 @@ impl Scene {
             Arc::new(Config::parse("example", example).unwrap().limits)
         });
         let request = Request::parse(head.as_bytes(), 1_000).unwrap();
-        let mut exchange = Exchange::new(place, request, plan, LIMITS.clone(), 0, Vec::new(), now);
+        let mut exchange = Exchange::new(
+            place,
+            request,
+            plan,
+            LIMITS.clone(),
+            0,
+            Room::default(),
+            now,
+        );
         exchange.begin(problem::NONE_REACHABLE, now);
         Self { exchange, now }
     }
