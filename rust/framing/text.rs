@@ -49,27 +49,34 @@ pub fn plain_text(bytes: &[u8]) -> usize {
 
 /// How many bytes come before the first LF that is not followed by text, as far as is known.
 pub(super) fn to_last_line_feed(bytes: &[u8]) -> usize {
+    let behind = bytes.get(1..).unwrap_or(&[]);
     let mut at = 0usize;
-    loop {
-        let rest = bytes.get(at..).unwrap_or(&[]);
-        at = at.saturating_add(to_line_feed(rest));
-        match bytes.get(at.saturating_add(1)) {
-            None | Some(b'\r' | b'\n') => return at,
-            Some(_) => at = at.saturating_add(2),
+    for (these, next) in bytes.chunks_exact(8).zip(behind.chunks_exact(8)) {
+        // Of a byte zero is left if it is LF, and the one behind it is CR, LF, or a control character near them.
+        let feeds = word(these) ^ u64::from_le_bytes([b'\n'; 8]);
+        let ends = (word(next) & u64::from_le_bytes([0xf8; 8])) ^ u64::from_le_bytes([0x08; 8]);
+        let found = first_zero(feeds | ends);
+        if found != 0 {
+            at = at.saturating_add(found.trailing_zeros() as usize / 8);
+            break;
         }
+        at = at.saturating_add(8);
     }
+    let rest = bytes.get(at..).unwrap_or(&[]);
+    let last = |at: usize| !matches!(rest.get(at.saturating_add(1)), Some(b) if !matches!(b, b'\r' | b'\n'));
+    let mut feeds = rest.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+    let found = feeds.find(|&(at, _)| last(at));
+    at.saturating_add(found.map_or(rest.len(), |(at, _)| at))
 }
 
-/// How many bytes come before the first LF.
-fn to_line_feed(bytes: &[u8]) -> usize {
-    let at = by_eights(bytes, |word| {
-        let other = word ^ u64::from_le_bytes([b'\n'; 8]);
-        // The lowest top bit is that of the first byte of `other` that is zero.
-        other.wrapping_sub(ONES) & !other
-    });
-    let rest = bytes.get(at..).unwrap_or(&[]);
-    let found = rest.iter().position(|&byte| byte == b'\n');
-    at.saturating_add(found.unwrap_or(rest.len()))
+/// Eight bytes, the first being the lowest.
+fn word(eight: &[u8]) -> u64 {
+    eight.try_into().map_or(0, u64::from_le_bytes)
+}
+
+/// Has top bits, of which the lowest is that of the first byte that is zero.
+fn first_zero(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & TOPS
 }
 
 /// Where `flags` first raises the top bit of one of eight bytes, the first being the lowest; the end of
@@ -77,8 +84,7 @@ fn to_line_feed(bytes: &[u8]) -> usize {
 fn by_eights(bytes: &[u8], flags: impl Fn(u64) -> u64) -> usize {
     let mut at = 0usize;
     for eight in bytes.chunks_exact(8) {
-        let word = eight.try_into().map_or(0, u64::from_le_bytes);
-        let found = flags(word) & TOPS;
+        let found = flags(word(eight)) & TOPS;
         if found != 0 {
             return at.saturating_add(found.trailing_zeros() as usize / 8);
         }
@@ -133,6 +139,33 @@ mod tests {
     }
 
     #[test]
+    fn a_line_feed_is_the_last_wherever_it_stands() {
+        let slowly = |bytes: &[u8]| {
+            (0..bytes.len())
+                .find(|&at| {
+                    bytes[at] == b'\n' && !bytes.get(at + 1).is_some_and(|b| !b"\r\n".contains(b))
+                })
+                .unwrap_or(bytes.len())
+        };
+        let mut seed = 1u64;
+        for _ in 0..20_000 {
+            let mut text = std::vec![];
+            for _ in 0..seed % 40 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                text.push(b"abcdefgh\n\r\t\x08\x0b\x0a\x8a\xff"[(seed >> 60) as usize]);
+            }
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            seed ^= seed >> 33;
+            assert_eq!(
+                to_last_line_feed(&text),
+                slowly(&text),
+                "{}",
+                text.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
     fn lines_with_text_behind_them_are_passed_over() {
         for (bytes, expected) in [
             ("", 0),
@@ -146,19 +179,6 @@ mod tests {
             ("0123456789\r\n0123456789\r\n\r\n0123456789\r\n", 23),
         ] {
             assert_eq!(to_last_line_feed(bytes.as_bytes()), expected, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn line_feeds_are_found_at_every_place() {
-        for length in 0..40 {
-            let mut line = [0x8a; 40];
-            let line = &mut line[..length];
-            assert_eq!(to_line_feed(line), length);
-            for at in (0..length).rev() {
-                line[at] = b'\n';
-                assert_eq!(to_line_feed(line), at);
-            }
         }
     }
 }
