@@ -87,8 +87,10 @@ impl<'o> Put<'o> {
         }
         self.head(kind, value.len() as u16);
         self.out.extend_from_slice(value);
-        let padding = value.len().wrapping_neg() % 4;
-        self.out.extend_from_slice(&[0; 3][..padding]);
+        // As much as may be needed, since a number of bytes that is known is written at once.
+        let end = self.out.len() + value.len().wrapping_neg() % 4;
+        self.out.extend_from_slice(&[0; 3]);
+        self.out.truncate(end);
     }
 
     /// Address and port as two attributes.

@@ -56,7 +56,7 @@ where
     let start = out.len();
     // Room for a small message at once.
     out.reserve(512);
-    out.resize(start + NETLINK_HEADER_LEN + GENL_HDRLEN, 0);
+    out.extend_from_slice(&[0; NETLINK_HEADER_LEN + GENL_HDRLEN]);
     let mut put = Put::new(out);
     message.attributes(&mut put);
     if let Err(error) = put.finish(name(number), set(number)) {

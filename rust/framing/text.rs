@@ -143,7 +143,7 @@ mod tests {
         let slowly = |bytes: &[u8]| {
             (0..bytes.len())
                 .find(|&at| {
-                    bytes[at] == b'\n' && !bytes.get(at + 1).is_some_and(|b| !b"\r\n".contains(b))
+                    bytes[at] == b'\n' && bytes.get(at + 1).is_none_or(|b| b"\r\n".contains(b))
                 })
                 .unwrap_or(bytes.len())
         };

@@ -68,8 +68,6 @@ pub enum Action {
     Release {
         /// Its queue.
         queue: u32,
-        /// Whereto.
-        backend: Address,
     },
     /// The exchange is over. Its connection lives on if `keep`.
     Finished {
@@ -152,7 +150,7 @@ pub struct Place {
     pub time: SystemTime,
 }
 
-/// Room that an exchange leaves to another: at what rate they come, each list that is made anew counts.
+/// Room that an exchange leaves to another: so many come that lists which are made anew count.
 #[derive(Debug, Default)]
 pub struct Room {
     /// For the request.
@@ -275,7 +273,7 @@ impl Exchange {
         std::mem::swap(&mut self.actions, actions);
     }
 
-    /// Leaves its room to another. It is over, and good for nothing else.
+    /// Leaves its room to another. It has to be over.
     pub fn take_room(&mut self) -> Room {
         self.actions.clear();
         self.record.asked.clear();

@@ -185,13 +185,10 @@ impl Exchange {
         let Some(back) = self.back.take() else {
             return;
         };
-        let backend = self.record.asked.last().map(|(backend, _)| backend.clone());
-        match backend {
-            Some(backend) if back.reusable => self.actions.push(Action::Release {
-                queue: back.queue,
-                backend,
-            }),
-            _ => self.command(Command::QueueDel { id: back.queue }, Tag::Ending),
+        let queue = back.queue;
+        match back.reusable {
+            true => self.actions.push(Action::Release { queue }),
+            false => self.command(Command::QueueDel { id: queue }, Tag::Ending),
         }
     }
 

@@ -227,7 +227,9 @@ pub struct Marks {
 impl Marks {
     /// The lines. The head is that from which they were taken.
     pub fn in_head(self, mut head: Vec<u8>) -> Lines {
-        head.extend_from_slice(&self.anew);
+        if !self.anew.is_empty() {
+            head.extend_from_slice(&self.anew);
+        }
         Lines {
             bytes: head,
             marks: self.marks,

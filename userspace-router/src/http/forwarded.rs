@@ -165,9 +165,13 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
         if at > 0 {
             out.push(b'.');
         }
-        let digits = [byte / 100, byte / 10 % 10, byte % 10].map(|digit| b'0' + digit);
-        let zeros = usize::from(byte < 10) + usize::from(byte < 100);
-        out.extend(digits.into_iter().skip(zeros));
+        if byte >= 100 {
+            out.push(b'0' + byte / 100);
+        }
+        if byte >= 10 {
+            out.push(b'0' + byte / 10 % 10);
+        }
+        out.push(b'0' + byte % 10);
     }
 }
 

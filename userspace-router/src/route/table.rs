@@ -155,6 +155,12 @@ impl Group {
             health,
             order,
         } = &mut *state;
+        if let ([only], [health]) = (&*self.pool.members, &mut **health) {
+            if health.usable(now) == Usable::Trial {
+                health.try_out(now);
+            }
+            return vec![only.address.clone()];
+        }
         let is = |at: usize, wanted| health.get(at).is_some_and(|h| h.usable(now) == wanted);
         let members = 0..health.len();
         order.clear();

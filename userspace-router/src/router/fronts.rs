@@ -23,7 +23,7 @@ use crate::route::Plan;
 /// What is known of a client's connection.
 #[derive(Debug, Default)]
 pub(super) struct Front {
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<Box<Exchange>>,
     /// The next request's head, which waits for this exchange to end.
     pub waiting: Option<Head>,
     pub serial: u32,
@@ -110,7 +110,11 @@ impl<E: Engine> Router<E> {
         if head.over_limit {
             return self.refuse(head.id, client, Request::over_limit(&head.head, target_max));
         }
-        let mut room = self.spare.pop().unwrap_or_default();
+        let mut spare = self.spare.pop();
+        let mut room = spare
+            .as_deref_mut()
+            .map(Exchange::take_room)
+            .unwrap_or_default();
         let request = match Request::parse_in(&mut room.request, head.head, target_max) {
             Ok(request) => request,
             Err(problem) => return self.refuse(head.id, client, problem),
@@ -138,6 +142,13 @@ impl<E: Engine> Router<E> {
         front.tag = plan.tag;
         let limits = plan.terms.limits.as_ref().unwrap_or(&self.limits).clone();
         let exchange = Exchange::new(place, request, plan, limits, front.serial, room, now);
+        let exchange = match spare {
+            Some(mut place) => {
+                *place = exchange;
+                place
+            }
+            None => Box::new(exchange),
+        };
         front.exchange.insert(exchange).begin(nobody, now);
         self.act(head.id, now);
     }
@@ -170,17 +181,15 @@ impl<E: Engine> Router<E> {
             return;
         };
         let told = std::mem::take(&mut front.told);
-        if let Some(exchange) = &mut front.exchange {
+        if let Some(exchange) = front.exchange.take() {
             front.serial = exchange.serial().wrapping_add(1);
             told.end(&*self.policy, front.tag, &exchange.record, now);
             self.log.write(exchange.line());
             // Whatever it may want after its end, it does not get.
             if self.spare.len() < SPARE_MAX {
-                self.spare.push(exchange.take_room());
+                self.spare.push(exchange);
             }
         }
-        // It is not taken out to be dropped: it is too large to be moved about.
-        front.exchange = None;
         let waiting = front.waiting.take();
         front.idle_until = Some(now + self.limits.client_idle);
         match (keep, waiting) {

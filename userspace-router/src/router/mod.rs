@@ -34,7 +34,7 @@ use underpass_proto::{Command, Event, Side};
 use crate::access::AccessLog;
 use crate::config::Limits;
 use crate::engine::{Engine, EngineError, Incoming, Listen, Refused, Token};
-use crate::exchange::{Action, Exchange, Room, Tag, Verdict};
+use crate::exchange::{Action, Exchange, Tag, Verdict};
 use crate::pool::{Grant, Pool};
 use crate::route::Policy;
 use backs::Connected;
@@ -61,8 +61,9 @@ pub struct Router<E> {
     timers: BTreeSet<(Instant, u32)>,
     /// Fronts whose exchange got an input, and may want something done.
     due: Vec<u32>,
-    /// Room of exchanges that are over; `SPARE_MAX` at the most.
-    spare: Vec<Room>,
+    /// Exchanges that are over, for the room that they have; `SPARE_MAX` at the most.
+    #[expect(clippy::vec_box, reason = "a front takes the box as it is")]
+    spare: Vec<Box<Exchange>>,
     /// Empty, with room; as many as there are exchanges within whose actions others act.
     lists: Vec<Vec<Action>>,
     connected: UnboundedReceiver<Connected>,
@@ -328,7 +329,7 @@ impl<E: Engine> Router<E> {
     }
 
     fn exchange(&mut self, front: u32) -> Option<&mut Exchange> {
-        self.fronts.get_mut(&front)?.exchange.as_mut()
+        self.fronts.get_mut(&front)?.exchange.as_deref_mut()
     }
 
     /// Does what an exchange wants done, until it wants nothing.
@@ -369,7 +370,7 @@ impl<E: Engine> Router<E> {
                     // Refused: what is to come instead is on its way.
                     self.command(id, serial, cancel, Tag::Ending);
                 }
-                Action::Release { queue, .. } => self.release(queue, now),
+                Action::Release { queue } => self.release(queue, now),
                 Action::Finished { keep } => self.finished(id, keep, now),
             }
         }

@@ -194,7 +194,7 @@ impl<E: Engine> Router<E> {
         self.fronts.insert(
             front.id,
             Front {
-                exchange: Some(exchange),
+                exchange: Some(Box::new(exchange)),
                 ..Front::default()
             },
         );

@@ -143,7 +143,7 @@ impl Watch {
                 assert!(!self.taking_back, "twice");
                 self.taking_back = true;
             }
-            Action::Release { queue, .. } => {
+            Action::Release { queue } => {
                 assert!(self.up_complete && self.down_complete, "released too early");
                 self.end(*queue);
             }

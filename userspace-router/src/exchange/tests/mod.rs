@@ -205,7 +205,7 @@ fn word(action: &Action) -> String {
             format!("connect({port}{})", if *fresh { ",fresh" } else { "" })
         }
         Action::TakeBack { queue } => format!("take-back({queue})"),
-        Action::Release { queue, .. } => format!("release({queue})"),
+        Action::Release { queue } => format!("release({queue})"),
         Action::Finished { keep } => format!("finished({keep})"),
     }
 }
