@@ -103,13 +103,21 @@ impl HeadScan {
         let mut rest = within;
         while self.verdict == Scan::NeedMore && !rest.is_empty() {
             // Only the end of a line is of interest, and of that only one that may be the last.
-            let skip = match self.at {
-                At::Text => to_last_line_feed(rest),
+            let skip = match (self.at, rest) {
+                (At::Lead, [b'\r' | b'\n', ..]) => 0,
+                (At::Lead | At::Text, _) => {
+                    self.at = At::Text;
+                    to_last_line_feed(rest)
+                }
                 _ => 0,
             };
-            self.seen = self.seen.saturating_add(skip as u32);
             rest = rest.get(skip..).unwrap_or(&[]);
-            if let Some((&byte, more)) = rest.split_first() {
+            self.seen = self.seen.saturating_add(skip as u32);
+            if let (At::Text, [b'\n', b'\r', b'\n', ..]) = (self.at, rest) {
+                self.seen = self.seen.saturating_add(3);
+                self.at = At::LineStart;
+                self.verdict = Scan::Done { len: self.seen };
+            } else if let Some((&byte, more)) = rest.split_first() {
                 self.seen = self.seen.saturating_add(1);
                 self.step(byte);
                 rest = more;
