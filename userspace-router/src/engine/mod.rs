@@ -129,7 +129,7 @@ pub trait Engine: Send {
 
     /// Gives a command. Only a refusal is answered, and a `cancel`: by `done` with the
     /// result `cancelled`.
-    fn submit(&mut self, command: &Command, token: Token);
+    fn submit(&mut self, command: Command, token: Token);
 
     /// Commands that are held are done when this returns.
     fn do_now(&mut self) {}

@@ -27,7 +27,7 @@ impl<E: Engine> Router<E> {
     }
 
     /// Brings a connection to an exchange, at once or later.
-    pub(super) fn reach(&mut self, id: u32, backend: &Address, fresh: bool, now: Instant) {
+    pub(super) fn reach(&mut self, id: u32, backend: Address, fresh: bool, now: Instant) {
         let Some(front) = self.fronts.get_mut(&id) else {
             return;
         };
@@ -39,7 +39,7 @@ impl<E: Engine> Router<E> {
             serial: exchange.serial(),
         };
         let link = front.link.clone();
-        match self.pool.ask(backend, &link, asker, fresh, now) {
+        match self.pool.ask(&backend, &link, asker, fresh, now) {
             Answer::Idle(queue) => {
                 front.told.is_reused();
                 exchange.connected(queue, true, now);
@@ -50,7 +50,7 @@ impl<E: Engine> Router<E> {
                 }
                 self.connect(Grant {
                     asker,
-                    backend: backend.clone(),
+                    backend,
                     link,
                 });
             }
@@ -117,7 +117,7 @@ impl<E: Engine> Router<E> {
                 note: None,
             };
             let token = Kind::Tagged(Tag::IntoBack).token(asker.front, asker.serial);
-            self.engine.submit(&header, token);
+            self.engine.submit(header, token);
         }
         self.pool.made(queue, backend, link, asker.front);
         self.with_exchange(asker.front, now, |exchange| {

@@ -353,10 +353,10 @@ impl<E: Engine> Router<E> {
             .told
             .attempts(&*self.policy, front.tag, &exchange.record, now);
         let mut again = false;
-        for action in &actions {
-            match *action {
-                Action::Command(ref command, tag) => self.command(id, serial, command, tag),
-                Action::Connect { ref backend, fresh } => {
+        for action in actions.drain(..) {
+            match action {
+                Action::Command(command, tag) => self.command(id, serial, command, tag),
+                Action::Connect { backend, fresh } => {
                     // The only one that is answered at once, if there is an idle connection.
                     again = true;
                     self.reach(id, backend, fresh, now);
@@ -368,19 +368,18 @@ impl<E: Engine> Router<E> {
                         generation,
                     };
                     // Refused: what is to come instead is on its way.
-                    self.command(id, serial, &cancel, Tag::Ending);
+                    self.command(id, serial, cancel, Tag::Ending);
                 }
                 Action::Release { queue } => self.release(queue, now),
                 Action::Finished { keep } => self.finished(id, keep, now),
             }
         }
-        actions.clear();
         self.lists.push(actions);
         again
     }
 
-    fn command(&mut self, front: u32, serial: u32, command: &Command, tag: Tag) {
-        let ends = match command {
+    fn command(&mut self, front: u32, serial: u32, command: Command, tag: Tag) {
+        let ends = match &command {
             Command::QueueAbort { id } | Command::QueueDel { id } | Command::Drain { id, .. } => {
                 Some(*id)
             }
@@ -415,7 +414,7 @@ impl<E: Engine> Router<E> {
     /// A command whose refusal means nothing.
     fn end(&mut self, command: Command) {
         let token = Kind::Tagged(Tag::Ending).token(0, 0);
-        self.engine.submit(&command, token);
+        self.engine.submit(command, token);
     }
 }
 

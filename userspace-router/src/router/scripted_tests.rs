@@ -56,11 +56,11 @@ impl Engine for Script {
         self.inbox.extend(self.unasked.drain(..));
     }
 
-    fn submit(&mut self, command: &Command, token: Token) {
+    fn submit(&mut self, command: Command, token: Token) {
         if matches!(command, Command::Route { to: BACK, .. }) {
             self.inbox.extend((self.asked)(token));
         }
-        self.commands.send(command.clone()).expect("the test listens");
+        self.commands.send(command).expect("the test listens");
     }
 
     fn shutdown(&mut self) {}

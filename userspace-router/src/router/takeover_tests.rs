@@ -17,8 +17,8 @@ struct Silent(UnboundedSender<Command>);
 impl Engine for Silent {
     fn listen(&mut self, _: TcpListener, _: Listen, _: Token) {}
     fn adopt(&mut self, _: Socket, _: Side, _: u32, _: Token) {}
-    fn submit(&mut self, command: &Command, _: Token) {
-        self.0.send(command.clone()).expect("the test listens");
+    fn submit(&mut self, command: Command, _: Token) {
+        self.0.send(command).expect("the test listens");
     }
     fn shutdown(&mut self) {}
     async fn wait(&mut self, _: &mut Vec<Incoming>) -> Result<(), EngineError> {

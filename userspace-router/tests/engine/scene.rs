@@ -104,8 +104,8 @@ impl Scene {
         {
             let _inside = self.runtime.enter();
             match &mut self.engine {
-                Any::User(engine) => engine.submit(&command, token),
-                Any::Kernel(engine) => engine.submit(&command, token),
+                Any::User(engine) => engine.submit(command, token),
+                Any::Kernel(engine) => engine.submit(command, token),
             }
         }
         // A cancel is answered, all others only if refused: who asks once has it.

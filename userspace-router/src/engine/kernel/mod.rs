@@ -97,7 +97,7 @@ impl KernelEngine {
             grace: terms.grace,
             queues_max: terms.queues,
         };
-        self.submit(&attach, NOBODY);
+        self.submit(attach, NOBODY);
         let mut inbox = Vec::new();
         while inbox.is_empty() {
             self.wait(&mut inbox).await?;
@@ -360,9 +360,9 @@ impl Engine for KernelEngine {
         self.give(&command, token, Wants::Queue(socket));
     }
 
-    fn submit(&mut self, command: &Command, token: Token) {
-        let wants = Wants::of(command);
-        self.give(command, token, wants);
+    fn submit(&mut self, command: Command, token: Token) {
+        let wants = Wants::of(&command);
+        self.give(&command, token, wants);
     }
 
     fn do_now(&mut self) {
@@ -370,7 +370,7 @@ impl Engine for KernelEngine {
     }
 
     fn shutdown(&mut self) {
-        self.submit(&Command::RouterDetach { grace: Some(0) }, NOBODY);
+        self.submit(Command::RouterDetach { grace: Some(0) }, NOBODY);
         self.flush();
     }
 

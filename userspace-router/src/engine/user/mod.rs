@@ -143,9 +143,9 @@ impl Engine for UserEngine {
         }
     }
 
-    fn submit(&mut self, command: &Command, token: Token) {
+    fn submit(&mut self, command: Command, token: Token) {
         let name = command.name();
-        if let &Command::ListenerDel { id } = command {
+        if let Command::ListenerDel { id } = command {
             let at = self
                 .listeners
                 .iter()
@@ -156,7 +156,7 @@ impl Engine for UserEngine {
             }
             return;
         }
-        let outcome = self.shared.lock().command(command.clone());
+        let outcome = self.shared.lock().command(command);
         if let Err((errno, text)) = outcome {
             self.refuse(token, name, errno, text.to_owned());
         }
