@@ -6,7 +6,7 @@
 use super::body::patience;
 use super::gen::queue;
 use super::refuse;
-use crate::framing::{is_field_lines, Framing, Side};
+use crate::framing::{Framing, Side};
 use crate::queue::{Arming, Queue};
 use crate::sys::genl::{Refusal, Request};
 use kernel::prelude::*;
@@ -41,13 +41,11 @@ pub fn arming(
         let words = "nothing answers what is until close, or a tunnel";
         return Err(refuse!(EINVAL, queue::RELAY, "{words}"));
     }
-    if !is_field_lines(given) {
+    let Some(lines) = from.router.lines.name(given)? else {
         let words = "is not whole field lines";
         let shown = given.get(..80).unwrap_or(given).escape_ascii();
         return Err(refuse!(EINVAL, queue::RELAY, "'{shown}' {words}"));
-    }
-    let mut lines = KVec::new();
-    lines.extend_from_slice(given, GFP_KERNEL)?;
+    };
     Ok(Some(Arming {
         to: from.clone(),
         lines,

@@ -10,9 +10,10 @@
 //!    holds the `inner` of its queue, takes the arming under `out` of the same, lets go of
 //!    that, and takes the client's `out`.
 //! 3. `Router::outbox`, for which a socket is peeked at, then `Router::state`.
-//! 4. `Engine::tables`, or a shard of `Engine::queues`, then `Router::state`; and
+//! 4. `Router::lines`, alone or under an `inner`.
+//! 5. `Engine::tables`, or a shard of `Engine::queues`, then `Router::state`; and
 //!    `Engine::graves`, alone. Under these nothing but memory is waited for.
-//! 5. a socket lock, within one function of `sys::sock::Sock`, never two. Nothing is locked inside.
+//! 6. a socket lock, within one function of `sys::sock::Sock`, never two. Nothing is locked inside.
 //!
 //! Callbacks (`hook::Endpoint::wake`) take none of these: they set a flag and enqueue the
 //! work item of their queue, which does everything in process context.
@@ -31,6 +32,7 @@ mod close;
 mod connection;
 mod engine;
 mod events;
+mod lines;
 mod listener;
 mod outbox;
 mod output;

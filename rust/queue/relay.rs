@@ -14,12 +14,13 @@
 use super::answer::{follows, Onward, SMALL_MAX};
 use super::body::{Move, Patience};
 use super::connection::{Done, Queue, Relayed};
+use super::lines::Lines;
 use super::output::{size, Flush};
 use super::pump::RETRY_MS;
 use super::Inner;
 use crate::framing::{self, Ending, Framing, Side, State, CRLF, RELAYED_MAX};
 use crate::sys::hook::Endpoint;
-use crate::sys::receive::Readable;
+use crate::sys::receive::{Place, Readable};
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
@@ -31,8 +32,8 @@ const PASSED_ON: u64 = 1 << 63;
 pub struct Arming {
     /// The client's queue.
     pub to: Arc<Queue>,
-    /// Field lines that go behind those of the response.
-    pub lines: KVec<u8>,
+    /// What goes behind the lines of the response.
+    pub lines: Arc<Lines>,
     /// The request is HEAD.
     pub of_head: bool,
     /// How long the body may stand still.
@@ -76,7 +77,10 @@ impl Queue {
         // What may be the whole of a small body is copied with its head.
         let behind = readable.bytes.saturating_sub(len);
         let behind = if behind <= SMALL_MAX { behind } else { 0 };
-        let bytes = self.sock().copied(0, len.saturating_add(behind))?;
+        let mut place = Place::new();
+        let bytes = self
+            .sock()
+            .copied_to(0, len.saturating_add(behind), &mut place)?;
         let (head, behind) = bytes.split_at_checked(len as usize)?;
         let response = framing::relay(head, arming.of_head)?;
         let (to, framing) = (&arming.to, response.framing);
@@ -103,7 +107,7 @@ impl Queue {
                 tidied.as_slice()
             }
         };
-        let parts = [lines, &arming.lines, CRLF, body];
+        let parts = [lines, arming.lines.as_slice(), CRLF, body];
         let more = onward.moves() && follows(framing, len, readable);
         let mut out = to.out.lock();
         if out.writer.is_some() || out.broken().is_some() || !out.has_room(size(&parts)) {

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::lines::LastLines;
 use super::outbox::Outbox;
 use super::room::{FULL, LISTENERS_FULL, LISTENERS_MAX, QUEUES_FULL, QUEUES_MAX};
 use super::{Queue, Room, Stats};
@@ -78,6 +79,9 @@ pub struct Router {
     pub queues: Room,
     /// Its listeners.
     pub listeners: Room,
+    /// What goes behind responses that are passed on.
+    #[pin]
+    pub lines: LastLines,
     #[pin]
     state: Mutex<State>,
     #[pin]
@@ -119,6 +123,7 @@ impl Router {
                 queues_max: Atomic::new(terms.queues_max.unwrap_or(QUEUES)),
                 queues: Room::new(),
                 listeners: Room::new(),
+                lines <- LastLines::new(),
                 state <- new_mutex!(state, "underpass_router"),
                 outbox <- new_mutex!(Outbox::new(), "underpass_outbox"),
                 work <- Work::new(thread),

@@ -9,7 +9,7 @@ use super::pages::Pages;
 use super::sieve::{actor, discard_actor, Run, Sieve, Taken, Window};
 use super::sock::Sock;
 use core::mem::MaybeUninit;
-use core::ptr;
+use core::{ptr, slice};
 use kernel::bindings;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
@@ -31,6 +31,23 @@ impl Readable {
     /// Nothing is there, and nothing came to its end: only an event of the socket changes that.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0 && !self.fin && !self.closed && !self.urgent
+    }
+}
+
+/// A place for bytes that are needed for a short time: on the stack for most heads, since to allocate it and
+/// give it back costs more than to read one.
+pub struct Place {
+    small: [MaybeUninit<u8>; 1024],
+    large: Option<KVec<u8>>,
+}
+
+impl Place {
+    /// With nothing in it.
+    pub const fn new() -> Self {
+        Self {
+            small: [MaybeUninit::uninit(); 1024],
+            large: None,
+        }
     }
 }
 
@@ -85,6 +102,18 @@ impl Sock {
             unsafe { walk(sk, ahead, fill) };
         });
         window.room() == 0
+    }
+
+    /// The same bytes as `copied`, in `place` if it is large enough.
+    pub fn copied_to<'p>(&self, ahead: u32, len: u32, place: &'p mut Place) -> Option<&'p [u8]> {
+        let Some(small) = place.small.get_mut(..len as usize) else {
+            return Some(place.large.insert(self.copied(ahead, len)?));
+        };
+        if !self.copy_to(ahead, small) {
+            return None;
+        }
+        // SAFETY: all of it was written, and is borrowed for as long as the slice.
+        Some(unsafe { slice::from_raw_parts(small.as_ptr().cast::<u8>(), small.len()) })
     }
 
     /// `len` unread bytes from the one `ahead` of the first on. None: they are not there, cannot
