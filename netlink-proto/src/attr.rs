@@ -122,7 +122,9 @@ impl<'o> Put<'o> {
 pub(crate) struct Table<'a> {
     message: &'static str,
     names: &'static [&'static str],
-    slots: [Option<&'a [u8]>; SLOTS],
+    payload: &'a [u8],
+    /// Where each value stands in the payload: its beginning, or zero, and its end.
+    slots: [(u32, u32); SLOTS],
 }
 
 impl<'a> Table<'a> {
@@ -131,34 +133,37 @@ impl<'a> Table<'a> {
         Self {
             message,
             names,
-            slots: [None; SLOTS],
+            payload: &[],
+            slots: [(0, 0); SLOTS],
         }
     }
 
     /// Finds the attributes in the payload of a message.
     /// The error is [`Problem::Cut`], if their lengths make no sense.
     pub(crate) fn read(&mut self, payload: &'a [u8]) -> Result<(), DecodeError> {
-        let mut rest = payload;
-        while let Some(&[a, b, c, d]) = rest.first_chunk() {
+        self.payload = payload;
+        let mut at = 0;
+        while let Some(&[a, b, c, d]) = payload.get(at..).and_then(|rest| rest.first_chunk()) {
             let length = usize::from(u16::from_ne_bytes([a, b]));
             // Without the bits that say how it is to be understood.
             let kind = usize::from(u16::from_ne_bytes([c, d]) & NLA_TYPE_MASK);
-            let Some(value) = rest.get(NLA_HEADER_SIZE..length) else {
+            let (begin, end) = (at + NLA_HEADER_SIZE, at + length);
+            if begin > end || end > payload.len() {
                 return Err(self.error(0, Problem::Cut));
-            };
-            if kind < self.names.len() {
-                self.slots[kind] = Some(value);
             }
-            // The last one may lack its padding.
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or(&[]);
+            if kind < self.names.len() {
+                // A datagram has far less than 4 GiB.
+                self.slots[kind] = (begin as u32, end as u32);
+            }
+            at = end.next_multiple_of(4);
         }
-        if !rest.is_empty() {
+        // The last one may lack its padding.
+        if at < payload.len() {
             return Err(self.error(0, Problem::Cut));
         }
         Ok(())
     }
 
-    #[cold]
     fn error(&self, attribute: u16, problem: Problem) -> DecodeError {
         DecodeError {
             message: self.message,
@@ -186,7 +191,10 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn bytes(&self, attribute: u16) -> Option<&'a [u8]> {
-        self.slots[usize::from(attribute)]
+        match self.slots[usize::from(attribute)] {
+            (0, _) => None,
+            (begin, end) => self.payload.get(begin as usize..end as usize),
+        }
     }
 
     pub(crate) fn need_bytes(&self, attribute: u16) -> Result<&'a [u8], DecodeError> {
