@@ -166,7 +166,8 @@ impl Queue {
     ) -> Result<Arc<Self>> {
         let side = rx.side();
         let From { listener, head_due } = from.unwrap_or_default();
-        let inner = Inner {
+        // It is written where it stands, and not moved there.
+        let inner = init!(Inner {
             rx,
             moving: None,
             relayed: None,
@@ -176,7 +177,7 @@ impl Queue {
             // The router knows what it added itself.
             known: listener == 0,
             life: Life::Open,
-        };
+        });
         let payer = Payer::of(&sock);
         let queue = pin_init!(Self {
             id: engine.next_id(),
@@ -202,7 +203,7 @@ impl Queue {
             note: Atomic::new(0),
             work <- Work::new(router.work.thread()),
             inner <- new_mutex!(inner, "underpass_inner"),
-            out <- new_mutex!(Output::new(), "underpass_out"),
+            out <- new_mutex!(Output::init(), "underpass_out"),
         });
         payer.pays(|| Arc::pin_init(queue, GFP_KERNEL_ACCOUNT))
     }

@@ -43,8 +43,8 @@ pub struct Output {
 }
 
 impl Output {
-    pub(super) const fn new() -> Self {
-        Self {
+    pub(super) fn init() -> impl Init<Self> {
+        init!(Self {
             data: KVec::new(),
             gone: 0,
             fin_wanted: false,
@@ -54,7 +54,7 @@ impl Output {
             armed: None,
             writer: None,
             sent: 0,
-        }
+        })
     }
 
     /// Bytes of data that wait.

@@ -159,7 +159,8 @@ impl Sock {
         // `sockaddr_storage` is 128 bytes; 8-aligned as it demands.
         let mut raw = [0u64; 16];
         let len = get(self.sock.as_ptr(), raw.as_mut_ptr().cast());
-        let mut bytes = [0u8; 128];
+        // As far as an address of IPv6 goes.
+        let mut bytes = [0u8; 24];
         for (to, from) in bytes.chunks_exact_mut(8).zip(raw) {
             to.copy_from_slice(&from.to_ne_bytes());
         }
