@@ -271,17 +271,20 @@ struct sk_buff *up_genlmsg_new(size_t payload)
 	return genlmsg_new(payload, GFP_KERNEL);
 }
 
-/* nla_put() is a chain of four calls, and an event has ten attributes, most of four bytes. */
-int up_nla_put_u32(struct sk_buff *skb, int type, __u32 value)
+/*
+ * nla_put() is a chain of four calls, and an event has ten attributes, most of four bytes. Of one to
+ * four bytes, which @padded has in front, with zeros behind them.
+ */
+int up_nla_put_small(struct sk_buff *skb, int type, int len, __u32 padded)
 {
 	struct nlattr *nla;
 
-	if (unlikely(skb_tailroom(skb) < nla_total_size(sizeof(value))))
+	if (unlikely(skb_tailroom(skb) < nla_total_size(sizeof(padded))))
 		return -EMSGSIZE;
-	nla = __skb_put(skb, nla_total_size(sizeof(value)));
+	nla = __skb_put(skb, nla_total_size(sizeof(padded)));
 	nla->nla_type = type;
-	nla->nla_len = nla_attr_size(sizeof(value));
-	*(__u32 *)nla_data(nla) = value;
+	nla->nla_len = nla_attr_size(len);
+	*(__u32 *)nla_data(nla) = padded;
 	return 0;
 }
 

@@ -115,7 +115,7 @@ __u32 up_online_cpus(void);
 void up_sched_batch(struct task_struct *task);
 
 struct sk_buff *up_genlmsg_new(size_t payload);
-int up_nla_put_u32(struct sk_buff *skb, int type, __u32 value);
+int up_nla_put_small(struct sk_buff *skb, int type, int len, __u32 padded);
 int up_nla_put(struct sk_buff *skb, int type, int len, const void *data);
 void up_genlmsg_end(struct sk_buff *skb, void *hdr);
 void up_nlmsg_free(struct sk_buff *skb);

@@ -54,15 +54,22 @@ impl Writer {
         })
     }
 
+    /// Adds the first `len` bytes of `value`, one at least; the others are zero.
+    fn small(&mut self, attr: u16, len: c_int, value: [u8; 4]) -> Result {
+        let padded = u32::from_ne_bytes(value);
+        // SAFETY: valid skb (type invariant); the room is checked.
+        to_result(unsafe { gen::up_nla_put_small(self.skb.as_ptr(), attr.into(), len, padded) })
+    }
+
     /// Adds a u16.
     pub fn u16(&mut self, attr: u16, value: u16) -> Result {
-        self.put(attr, &value.to_ne_bytes())
+        let [a, b] = value.to_ne_bytes();
+        self.small(attr, 2, [a, b, 0, 0])
     }
 
     /// Adds a u32.
     pub fn u32(&mut self, attr: u16, value: u32) -> Result {
-        // SAFETY: valid skb (type invariant); the room is checked.
-        to_result(unsafe { gen::up_nla_put_u32(self.skb.as_ptr(), attr.into(), value) })
+        self.small(attr, 4, value.to_ne_bytes())
     }
 
     /// Adds a `uint`: 4 bytes where the value fits, else 8 (nla_put_uint()).
