@@ -38,7 +38,7 @@ impl<E: Engine> Router<E> {
             front: id,
             serial: exchange.serial(),
         };
-        let link = front.link.clone();
+        let link = front.link.clone().unwrap_or_default();
         match self.pool.ask(&backend, &link, asker, fresh, now) {
             Answer::Idle(queue) => {
                 front.told.is_reused();

@@ -25,7 +25,7 @@ use crate::route::Plan;
 pub(super) struct Front {
     pub exchange: Option<Box<Exchange>>,
     /// The next request's head, which waits for this exchange to end.
-    pub waiting: Option<Head>,
+    pub waiting: Option<Box<Head>>,
     pub serial: u32,
     /// A former router left it, and its first head is to come.
     pub first: bool,
@@ -37,8 +37,8 @@ pub(super) struct Front {
     pub told_ends: Option<Ends>,
     /// Whose connection it is, where that is known.
     pub ends: Option<Ends>,
-    /// How the plan's back-ends are connected to.
-    pub link: Arc<Link>,
+    /// How the plan's back-ends are connected to, once there was one.
+    pub link: Option<Arc<Link>>,
     /// The plan's.
     pub tag: usize,
     pub told: Told,
@@ -52,7 +52,7 @@ impl<E: Engine> Router<E> {
             match self.fronts.get_mut(&head.id) {
                 // Of a connection that was ended while its next request was on its way here.
                 None => {}
-                Some(front) if front.exchange.is_some() => front.waiting = Some(head),
+                Some(front) if front.exchange.is_some() => front.waiting = Some(Box::new(head)),
                 Some(_) => self.begin(head, now),
             }
             return;
@@ -71,7 +71,7 @@ impl<E: Engine> Router<E> {
         let front = self.fronts.entry(head.id).or_default();
         front.told_ends = front.told_ends.or(told_ends);
         if front.exchange.is_some() {
-            front.waiting = Some(head);
+            front.waiting = Some(Box::new(head));
         } else {
             self.begin(head, now);
         }
@@ -136,8 +136,9 @@ impl<E: Engine> Router<E> {
             time: self.time,
         };
         front.idle_until = None;
-        if !Arc::ptr_eq(&front.link, &plan.link) {
-            front.link = plan.link.clone();
+        let same = |link| Arc::ptr_eq(link, &plan.link);
+        if !front.link.as_ref().is_some_and(same) {
+            front.link = Some(plan.link.clone());
         }
         front.tag = plan.tag;
         let limits = plan.terms.limits.as_ref().unwrap_or(&self.limits).clone();
@@ -194,7 +195,7 @@ impl<E: Engine> Router<E> {
         front.idle_until = Some(now + self.limits.client_idle);
         match (keep, waiting) {
             (false, _) => self.forget_front(id),
-            (true, Some(head)) => self.begin(head, now),
+            (true, Some(head)) => self.begin(*head, now),
             (true, None) if self.stop_by.is_some() => self.close_front(id),
             (true, None) => {}
         }
