@@ -273,6 +273,11 @@ impl Exchange {
         std::mem::swap(&mut self.actions, actions);
     }
 
+    /// Bytes of the request's head.
+    pub fn head_size(&self) -> usize {
+        self.request.head_size()
+    }
+
     /// Leaves its room to another. It has to be over.
     pub fn take_room(&mut self) -> Room {
         self.actions.clear();

@@ -144,6 +144,11 @@ impl Request {
         })
     }
 
+    /// Bytes of the head that it holds.
+    pub fn head_size(&self) -> usize {
+        self.kept.size()
+    }
+
     /// Leaves its room to another, and says nothing afterwards.
     pub fn take_room(&mut self) -> Room {
         Room {

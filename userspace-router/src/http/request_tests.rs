@@ -280,3 +280,23 @@ fn heads_without_end() {
         problem::HEAD_TOO_LONG
     );
 }
+
+#[test]
+fn the_parser_takes_no_request_line_that_is_wrong() {
+    let head = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    for at in 0..17 {
+        for byte in 0..=255 {
+            let mut changed = head.to_vec();
+            changed[at] = byte;
+            let mut longer = head.to_vec();
+            longer.insert(at, byte);
+            for head in [changed, longer] {
+                if Request::parse(head.as_slice(), 100).is_ok() {
+                    let text = line::strict(&head).unwrap();
+                    let said = head.escape_ascii();
+                    assert_eq!(request_line(text, 100), Ok(()), "{said}");
+                }
+            }
+        }
+    }
+}

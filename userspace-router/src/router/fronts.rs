@@ -10,7 +10,7 @@ use underpass_proto::{Command, Head};
 
 use super::feedback::Told;
 use super::token::token_serial;
-use super::{Router, SPARE_MAX};
+use super::{Router, SPARE_HEAD, SPARE_MAX};
 use crate::config::Link;
 use crate::engine::Engine;
 use crate::exchange::note::Note;
@@ -187,7 +187,7 @@ impl<E: Engine> Router<E> {
             told.end(&*self.policy, front.tag, &exchange.record, now);
             self.log.write(exchange.line());
             // Whatever it may want after its end, it does not get.
-            if self.spare.len() < SPARE_MAX {
+            if self.spare.len() < SPARE_MAX && exchange.head_size() <= SPARE_HEAD {
                 self.spare.push(exchange);
             }
         }

@@ -45,6 +45,8 @@ pub use takeover::Resumed;
 
 /// A wake-up brings hardly more new exchanges than that.
 const SPARE_MAX: usize = 256;
+/// Bytes of the head of one that is kept: few are longer, and a client must not fill the memory with them.
+const SPARE_HEAD: usize = 4096;
 
 /// A router on an engine.
 pub struct Router<E> {
