@@ -272,8 +272,8 @@ struct sk_buff *up_genlmsg_new(size_t payload)
 }
 
 /*
- * nla_put() is a chain of four calls, and an event has ten attributes, most of four bytes. Of one to
- * four bytes, which @padded has in front, with zeros behind them.
+ * nla_put() is a chain of four calls, and an event has ten attributes, most of four
+ * bytes. This is for one to four bytes, which @padded begins with; the rest is zero.
  */
 int up_nla_put_small(struct sk_buff *skb, int type, int len, __u32 padded)
 {
