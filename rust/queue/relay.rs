@@ -58,6 +58,8 @@ impl Queue {
             .and_then(|arming| self.pass_on(inner, &arming, readable))
     }
 
+    // A KiB of the stack is for this alone, and not for all that a queue does.
+    #[inline(never)]
     fn pass_on(
         self: &Arc<Self>,
         inner: &mut Inner,
