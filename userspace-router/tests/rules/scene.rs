@@ -192,7 +192,7 @@ fn serve(index: usize, scripts: Scripts, cuts: Cuts, tell: Sender<Heard>) -> Soc
                     let Ok(head) = open.head() else {
                         return;
                     };
-                    let acts = {
+                    let mut acts = {
                         let scripts = scripts.lock().expect("no panic");
                         let target = head.split(' ').nth(1).unwrap_or_default();
                         let found = scripts.get(target).or_else(|| scripts.get(""));
@@ -207,9 +207,14 @@ fn serve(index: usize, scripts: Scripts, cuts: Cuts, tell: Sender<Heard>) -> Soc
                         bytes: Vec::new(),
                         end: None,
                     };
+                    // Such an end is what the router asks elsewhere after. It comes behind what is told here, so
+                    // that this is told before what is heard there.
+                    let ends = matches!(acts.last(), Some(Act::Reset | Act::Drop));
+                    let end = acts.split_off(acts.len() - usize::from(ends));
                     play(&mut peer, &acts, &mut heard);
                     // The test may be over.
-                    let _over = tell.send(heard);
+                    let _over = tell.send(heard.clone());
+                    play(&mut peer, &end, &mut heard);
                 }
             });
         }
