@@ -2,7 +2,7 @@
 //! Bodies that go where they should: the exchange that `docs/netlink.md` shows, and the
 //! other ways to answer a head.
 
-use crate::client::{bytes, u32, u64, Failure};
+use crate::client::{bytes, u32, Failure};
 use crate::numbers::{cmd, framing, queue, result, router, side, state, stats};
 use crate::scene::{forward, good, Scene, GET};
 use crate::sockets::{body, end, fin, read, End};
@@ -11,7 +11,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 /// Checks of this file.
-pub const PLAN: u32 = 48;
+pub const PLAN: u32 = 36;
 
 const POST: &[u8] = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
@@ -41,7 +41,6 @@ pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     declined(tap, &mut scene)?;
     cancelled(tap, &mut scene)?;
     large(tap, &mut scene)?;
-    relayed(tap, &mut scene)?;
     batch(tap, &mut scene)
 }
 
@@ -325,97 +324,6 @@ fn large(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     tap.ok("the largest send arrives whole", arrived == data, || {
         "other bytes".into()
     });
-    Ok(())
-}
-
-/// A response that is passed on without being shown, and one that was not to be any more.
-fn relayed(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
-    const RESPONSE: &[u8] = b"HTTP/1.1 206 Part\r\nDate: x\r\nContent-Length: 2\r\n";
-    let (mut client, head) = scene.front(GET)?;
-    let f = head.id();
-    let (mut server, b) = scene.back()?;
-    let arm = |generation, lines: &[u8]| {
-        let mut route = forward(f, generation, Some(b), framing::NONE, 0);
-        route.push(bytes(queue::DATA, b"GET"));
-        route.push(bytes(queue::RELAY, lines));
-        route.push(u32(queue::RELAY_IDLE_MS, 60_000));
-        route.push(u32(queue::RELAY_IDLE_BYTES, 1));
-        route
-    };
-    let via = b"Via: a\r\n";
-    let badly = arm(1, b"Via: a");
-    let errno = crate::numbers::errno::EINVAL;
-    scene.refused(tap, "relay: not whole lines", errno, cmd::ROUTE, &badly)?;
-    let mut alone = forward(f, 1, Some(b), framing::NONE, 0);
-    alone.push(bytes(queue::DATA, b"GET"));
-    alone.push(bytes(queue::RELAY_HEAD, b""));
-    scene.refused(tap, "relay-head alone", errno, cmd::ROUTE, &alone)?;
-
-    let none = [
-        u32(queue::ID, b),
-        bytes(queue::DATA, b"x"),
-        u64(queue::NOTE, 1),
-    ];
-    scene.refused(tap, "note: no front queue", errno, cmd::SEND, &none)?;
-
-    let before = scene.stats()?;
-    let mut noted = arm(1, via);
-    noted.push(u64(queue::NOTE, 7 << 32));
-    scene.call(cmd::ROUTE, &noted)?;
-    let note = scene.queue(f)?.get(queue::NOTE);
-    tap.equal("note: kept with the front queue", note, Some(7 << 32));
-    read(&mut server, 3)?;
-    let armed = scene.queue(b)?.get(queue::RELAY_TO);
-    tap.equal("relay-to of an armed queue", armed, Some(f.into()));
-    server.write_all(&[RESPONSE, b"\r\n"].concat())?;
-    let event = scene.client.event(cmd::RELAYED, b)?;
-    let numbers = [queue::GENERATION, queue::TO, queue::STATUS];
-    let expected = [1, f.into(), 206].map(Some);
-    tap.equal("relayed", numbers.map(|n| event.get(n)), expected);
-    let moving = scene.queue(b)?;
-    let got = [queue::STATUS, queue::STATE, queue::RELAY_TO].map(|n| moving.get(n));
-    tap.equal(
-        "status while it moves",
-        got,
-        [Some(206), Some(state::MOVING), None],
-    );
-    server.write_all(b"ok")?;
-    let done = scene.client.event(cmd::DONE, b)?;
-    let numbers = [queue::RESULT, queue::TAKEN, queue::TO, queue::STATUS];
-    let got = numbers.map(|n| done.get(n));
-    let expected = [result::COMPLETE, 2, f.into(), 206].map(Some);
-    tap.equal("done with a status", got, expected);
-    let whole = [RESPONSE, b"Via: a\r\n\r\nok"].concat();
-    let after = scene.stats()?;
-    let counted = [stats::RELAYED, stats::HEADS].map(|n| after[&n] - before[&n]);
-    let got = (read(&mut client, whole.len())?, counted);
-    tap.equal("it came with the lines, unshown", got, (whole, [1, 0]));
-    let note = scene.queue(f)?.get(queue::NOTE);
-    tap.equal(
-        "note: its highest bit says so",
-        note,
-        Some((1 << 63) | (7 << 32)),
-    );
-    let word = [
-        u32(queue::ID, f),
-        bytes(queue::DATA, b"x"),
-        u64(queue::NOTE, 9),
-    ];
-    scene.call(cmd::SEND, &word)?;
-    read(&mut client, 1)?;
-    let note = scene.queue(f)?.get(queue::NOTE);
-    tap.equal("note: another one with `send`", note, Some(9));
-
-    client.write_all(GET)?;
-    scene.client.event(cmd::HEAD, f)?;
-    scene.call(cmd::ROUTE, &arm(2, via))?;
-    let cancel = [u32(queue::ID, b), u32(queue::GENERATION, 1)];
-    scene.call(cmd::CANCEL, &cancel)?;
-    server.write_all(&[RESPONSE, b"\r\nok"].concat())?;
-    let generation = scene.client.event(cmd::HEAD, b)?.get(queue::GENERATION);
-    tap.equal("cancel: it comes up", generation, Some(2));
-    scene.about(cmd::QUEUE_ABORT, b)?;
-    scene.about(cmd::QUEUE_ABORT, f)?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod exchange;
 mod numbers;
 mod objects;
 mod owners;
+mod passing;
 mod refusals;
 mod scene;
 mod sockets;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 
 const PLAN: u32 = objects::PLAN
     + exchange::PLAN
+    + passing::PLAN
     + endings::PLAN
     + coding::PLAN
     + arrivals::PLAN
@@ -42,6 +44,7 @@ fn checks(tap: &mut tap::Tap) -> Result<(), client::Failure> {
     sockets::fresh_namespace()?;
     objects::run(tap)?;
     exchange::run(tap)?;
+    passing::run(tap)?;
     endings::run(tap)?;
     coding::run(tap)?;
     arrivals::run(tap)?;
