@@ -63,10 +63,12 @@ pub(super) fn to_last_line_feed(bytes: &[u8]) -> usize {
         at = at.saturating_add(8);
     }
     let rest = bytes.get(at..).unwrap_or(&[]);
-    let last = |at: usize| !matches!(rest.get(at.saturating_add(1)), Some(b) if !matches!(b, b'\r' | b'\n'));
-    let mut feeds = rest.iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
-    let found = feeds.find(|&(at, _)| last(at));
-    at.saturating_add(found.map_or(rest.len(), |(at, _)| at))
+    let last = |(at, &byte): (usize, &u8)| {
+        let next = rest.get(at.saturating_add(1));
+        byte == b'\n' && next.is_none_or(|next| matches!(next, b'\r' | b'\n'))
+    };
+    let found = rest.iter().enumerate().position(last);
+    at.saturating_add(found.unwrap_or(rest.len()))
 }
 
 /// Eight bytes, the first being the lowest.
@@ -96,6 +98,9 @@ fn by_eights(bytes: &[u8], flags: impl Fn(u64) -> u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     extern crate std;
 
     #[test]
@@ -138,30 +143,17 @@ mod tests {
         assert!(!is_name(b"te", b"tex") && !is_name(b"tex", b"te"));
     }
 
-    #[test]
-    fn a_line_feed_is_the_last_wherever_it_stands() {
-        let slowly = |bytes: &[u8]| {
-            (0..bytes.len())
-                .find(|&at| {
-                    bytes[at] == b'\n' && bytes.get(at + 1).is_none_or(|b| b"\r\n".contains(b))
-                })
-                .unwrap_or(bytes.len())
-        };
-        let mut seed = 1u64;
-        for _ in 0..20_000 {
-            let mut text = std::vec![];
-            for _ in 0..seed % 40 {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                text.push(b"abcdefgh\n\r\t\x08\x0b\x0a\x8a\xff"[(seed >> 60) as usize]);
-            }
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            seed ^= seed >> 33;
-            assert_eq!(
-                to_last_line_feed(&text),
-                slowly(&text),
-                "{}",
-                text.escape_ascii()
-            );
+    proptest! {
+        #[test]
+        fn the_last_line_feed_is_found_wherever_it_stands(
+            text in vec(select(b"abc\n\n\r\t\x08\x0b\x8a\xff".as_slice()), 0..40),
+        ) {
+            let last = |&at: &usize| {
+                let next = text.get(at + 1);
+                text[at] == b'\n' && next.is_none_or(|next| b"\r\n".contains(next))
+            };
+            let expected = (0..text.len()).find(last).unwrap_or(text.len());
+            prop_assert_eq!(to_last_line_feed(&text), expected);
         }
     }
 

@@ -34,8 +34,8 @@ impl Readable {
     }
 }
 
-/// A place for bytes that are needed for a short time: on the stack for most heads, since to allocate it and
-/// give it back costs more than to read one.
+/// Where bytes stand for a short time: on the stack, if they are few enough, as to allocate and free costs more
+/// than to read most heads.
 pub struct Place {
     small: [MaybeUninit<u8>; 1024],
     large: Option<KVec<u8>>,
