@@ -149,18 +149,16 @@ impl Group {
     }
 
     fn order(&self, key: u64, now: Instant) -> Vec<Address> {
+        // Who is alone is asked, well or not, and is never left out, so never on trial.
+        if let [only] = &*self.pool.members {
+            return vec![only.address.clone()];
+        }
         let mut state = self.lock();
         let State {
             balancer,
             health,
             order,
         } = &mut *state;
-        if let ([only], [health]) = (&*self.pool.members, &mut **health) {
-            if health.usable(now) == Usable::Trial {
-                health.try_out(now);
-            }
-            return vec![only.address.clone()];
-        }
         let is = |at: usize, wanted| health.get(at).is_some_and(|h| h.usable(now) == wanted);
         let members = 0..health.len();
         order.clear();
