@@ -17,9 +17,11 @@ use crate::route::Table;
 const FRONT: u32 = 10;
 const BACK: u32 = 20;
 const EPIPE: i32 = 32;
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A client with a request, and what a back-end says to it.
 struct Script {
+    request: String,
     inbox: VecDeque<Incoming>,
     commands: UnboundedSender<Command>,
     /// As soon as it is connected.
@@ -47,8 +49,8 @@ fn head(id: u32, side: Side, text: &str) -> Incoming {
 impl Engine for Script {
     fn listen(&mut self, _: TcpListener, _: Listen, token: Token) {
         self.inbox.push_back(Incoming::Added { token, id: 1 });
-        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        self.inbox.push_back(head(FRONT, Side::Front, request));
+        let request = head(FRONT, Side::Front, &self.request);
+        self.inbox.push_back(request);
     }
 
     fn adopt(&mut self, _: Socket, _: Side, _: u32, token: Token) {
@@ -74,8 +76,9 @@ impl Engine for Script {
     }
 }
 
-/// A router that listens, on a script whose first event is the client's request, and its commands.
+/// A router that listens, on a script whose first event is the client's `request`, and its commands.
 async fn router(
+    request: &str,
     unasked: Vec<Incoming>,
     asked: fn(Token) -> Vec<Incoming>,
 ) -> (Router<Script>, UnboundedReceiver<Command>, TcpListener) {
@@ -89,6 +92,7 @@ async fn router(
     let policy = Arc::new(Table::new(config.routes, &config.pools));
     let (commands, submitted) = unbounded_channel();
     let script = Script {
+        request: request.to_owned(),
         inbox: VecDeque::new(),
         commands,
         unasked,
@@ -111,7 +115,7 @@ async fn router(
 async fn a_client_whose_request_stays_behind_is_closed() {
     let response = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let unasked = vec![head(BACK, Side::Back, response)];
-    let (mut router, mut submitted, _backend) = router(unasked, |token| {
+    let (mut router, mut submitted, _backend) = router(REQUEST, unasked, |token| {
         let refusal = Refused {
             command: "route",
             errno: EPIPE,
@@ -143,9 +147,10 @@ async fn a_client_whose_request_stays_behind_is_closed() {
     );
 }
 
-#[tokio::test]
-async fn a_client_that_is_gone_by_itself_is_forgotten_without_a_word() {
-    let (mut router, mut submitted, _backend) = router(Vec::new(), |_| {
+/// The client of `request` gets a response that the router is not shown, and is gone by itself. The router
+/// when it has heard of both, and what it commanded.
+async fn served(request: &str) -> (Router<Script>, Vec<Command>) {
+    let (mut router, mut submitted, _backend) = router(request, Vec::new(), |_| {
         let done = Event::Done(Done {
             id: BACK,
             generation: 1,
@@ -180,6 +185,12 @@ async fn a_client_that_is_gone_by_itself_is_forgotten_without_a_word() {
             seen.push(command);
         }
     }
+    (router, seen)
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_by_itself_is_forgotten_without_a_word() {
+    let (router, seen) = served(REQUEST).await;
     assert!(router.fronts.is_empty() && router.timers.is_empty());
     let asked = |command: &Command| {
         matches!(
@@ -195,8 +206,19 @@ async fn a_client_that_is_gone_by_itself_is_forgotten_without_a_word() {
 }
 
 #[tokio::test]
+async fn room_is_kept_of_usual_heads_only() {
+    for (bytes, kept) in [(SPARE_HEAD, 1), (SPARE_HEAD + 1, 0)] {
+        let begin = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+        let field = "x".repeat(bytes - begin.len() - 4);
+        let (router, _) = served(&format!("{begin}{field}\r\n\r\n")).await;
+        assert!(router.fronts.is_empty());
+        assert_eq!(router.spare.len(), kept, "of a head of {bytes} bytes");
+    }
+}
+
+#[tokio::test]
 async fn events_without_end_leave_the_runtime_its_turn() {
-    let (mut router, _submitted, _backend) = router(Vec::new(), |_| Vec::new()).await;
+    let (mut router, _submitted, _backend) = router(REQUEST, Vec::new(), |_| Vec::new()).await;
     router.engine.restless = true;
     let other = tokio::spawn(async {});
     tokio::select! {
