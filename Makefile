@@ -25,7 +25,7 @@ vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of 
 	@tests/vm.sh $(KERNEL) $(SCRIPTS)
 
 .PHONY: soak
-soak: ## random traffic with faults for HOURS=n or MINUTES=n, and a report; SEED=n, SAVE=file, KERNEL=debug
+soak: ## random traffic with faults for HOURS=n or MINUTES=n (whole numbers), and a report; SEED=n, SAVE=file, KERNEL=debug
 	@tests/soak.sh $(KERNEL) $$(($(or $(HOURS),0) * 3600 + $(or $(MINUTES),0) * 60)) $(or $(SEED),1) $(SAVE)
 
 .PHONY: fuzz

@@ -14,7 +14,4 @@ stale=0
 for file in rust/netlink/gen.rs netlink-proto/src/gen.rs netlink-proto/underpass.h; do
 	diff -u "$TOP/$file" "$fresh/$file" || stale=1
 done
-# shellcheck disable=SC2016  # the message shows a command to type
-[ "$stale" = 0 ] || die 'generated files differ from netlink-proto/underpass.yaml; run
-    qemu/enter.sh netlink-proto/gen.py "$(qemu/kernel.sh stock)/tree"
-and commit what it changes'
+[ "$stale" = 0 ] || die "generated files differ from netlink-proto/underpass.yaml: run 'make generate', and commit what it changes"

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_root
 
-PACKAGES=(mmdebstrap qemu-system-x86 debian-archive-keyring curl python3 util-linux)
+PACKAGES=(mmdebstrap qemu-system-x86 debian-archive-keyring curl git python3 util-linux xz-utils)
 
 missing=()
 for p in "${PACKAGES[@]}"; do

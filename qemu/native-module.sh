@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
 # native-module.sh [RELEASE]: builds the module for a kernel of this machine (the running
-# one, or RELEASE), a Debian 13 with the backports kernel, and leaves underpass.ko at the
-# top of the checkout. Needs no root. The prepared kernel tree is cached.
+# one, or RELEASE), a Debian 13 with the backports kernel, and leaves build/RELEASE/underpass.ko,
+# and a copy at the top of the checkout. Needs no root. The prepared kernel tree is cached.
 
 if [ "$(id -u)" != 0 ] && [ -z "${UNDERPASS_CACHE:-}" ]; then
 	export UNDERPASS_CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/underpass
 fi
 . "$(dirname "$0")/lib.sh"
+
+# Debian's compilers, which the packages below bring, and not those of rustup: the module has to be
+# made by the one that made the kernel.
+export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
+unset RUSTUP_HOME RUSTUP_TOOLCHAIN RUSTC RUSTFLAGS
 
 here=$(cd "$(dirname "$0")" && pwd)
 release=${1:-$(uname -r)}
@@ -36,4 +41,4 @@ folder=$(cached "tree-$release" "$(key_of "$here/prepare-tree.sh" "$(version "li
 	"$(rustc --version)")" make_tree)
 "$here/build-module.sh" "$folder/tree" "$TOP/build/$release" CC=gcc-14 LOCALVERSION= KERNELRELEASE="$release"
 cp "$TOP/build/$release/underpass.ko" "$TOP/underpass.ko"
-say "underpass.ko is built for $release: sudo insmod ./underpass.ko"
+say "underpass.ko is built for $release"

@@ -3,12 +3,15 @@
 # build root, so that one version of each tool judges. --fix formats the Rust instead.
 
 . "$(dirname "$0")/steps.sh"
+need_root
 cd "$TOP"
+# The checkout may be another user's.
+tracked() { git -c safe.directory="$TOP" ls-files "$@"; }
 
-mapfile -t module_files < <(git ls-files 'rust/*.rs' ':!rust/framing/*' ':!rust/netlink/gen.rs')
-mapfile -t shell_files < <(git ls-files '*.sh' .ci/run)
-mapfile -t python_files < <(git ls-files '*.py')
-mapfile -t c_files < <(git ls-files 'rust/*.c' 'rust/*.h')
+mapfile -t module_files < <(tracked 'rust/*.rs' ':!rust/framing/*' ':!rust/netlink/gen.rs')
+mapfile -t shell_files < <(tracked '*.sh' .ci/run)
+mapfile -t python_files < <(tracked '*.py')
+mapfile -t c_files < <(tracked 'rust/*.c' 'rust/*.h')
 
 # A check of no files would pass.
 for list in module_files shell_files python_files c_files; do

@@ -3,6 +3,7 @@
 # in FILE if that is named. Fails if the guest, its kernel's log or the report is not clean.
 
 . "$(dirname "$0")/../qemu/lib.sh"
+need_root
 kernel=$1 seconds=$2 seed=$3 file=${4:-}
 [ "$seconds" -gt 0 ] || die "for how long? make soak HOURS=n, or MINUTES=n"
 

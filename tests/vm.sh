@@ -4,6 +4,7 @@
 # The guest's output and console stay in build/log/.
 
 . "$(dirname "$0")/../qemu/lib.sh"
+need_root
 kernel=${1:-}
 case $kernel in
 stock) column=2 must=() ;;
