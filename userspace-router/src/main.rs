@@ -2,6 +2,7 @@
 //! The program `underpass`: reads its arguments, and does what they say.
 #![forbid(unsafe_code)]
 
+mod generations;
 mod listening;
 mod run;
 mod signals;
@@ -9,7 +10,8 @@ mod signals;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use run::{run, End};
+use generations::run;
+use run::End;
 use underpass::config::{Config, EngineKind};
 
 const HELP: &str = "\
@@ -24,7 +26,8 @@ usage: underpass run [--takeover] FILE
 FILE is TOML; userspace-router/underpass.toml shows every key with its default.
 The access log goes to standard output, everything else to standard error.
 SIGTERM: nothing more is accepted, and what runs may finish within `shutdown-ms`. A second
-one ends at once. SIGUSR2 (engine `kernel`): ends at once, and leaves everything to the next one.
+one ends at once. SIGHUP (engine `kernel`): reads FILE again, and goes on by it with all that is there,
+or as before if it cannot. SIGUSR2 (engine `kernel`): ends at once, and leaves everything to the next one.
 That goes on with what a router left who is gone and listened at one of the same addresses; with
 --takeover also if its process is there, which then ends by itself: so an upgrade drops nothing.
 Exit status: 0 all well, 1 it cannot run, 2 wrong usage, 3 exchanges were cut off.
@@ -81,8 +84,8 @@ fn check(file: &Path) -> Result<ExitCode, String> {
 }
 
 fn serve(file: &Path, takeover: bool) -> Result<ExitCode, String> {
-    let config = Config::load(file).map_err(|error| error.to_string())?;
-    let cut_off = match run(config, takeover)? {
+    let load = || Config::load(file).map_err(|error| error.to_string());
+    let cut_off = match run(load, takeover)? {
         End::Stopped { cut_off } => {
             eprintln!("underpass: stopped: {cut_off} exchanges were cut off");
             cut_off

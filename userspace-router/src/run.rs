@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Runs the routers of a configuration, in threads beside each other.
+//! One generation: the routers of a configuration, in threads beside each other.
 //!
 //! Each router has a thread, a runtime, an engine, listening sockets and connections to back-ends of its own,
 //! and nothing of it goes through another one: the kernel gives each its part of the clients
@@ -10,6 +10,7 @@
 //! addresses is taken over, all of them: so there are as many routers as there were, at least. What a
 //! process has that ends in whichever way is left to the next one, as if it had been killed.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub enum End {
 
 impl End {
     /// Of two routers of one process, which hear of the same signals.
-    fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Stopped { cut_off: a }, Self::Stopped { cut_off: b }) => {
                 Self::Stopped { cut_off: a + b }
@@ -56,7 +57,9 @@ impl End {
 }
 
 /// What one router begins with.
-struct Start {
+pub struct Start {
+    /// Whom it follows.
+    former: Option<Former>,
     config: Config,
     policy: Arc<Table>,
     /// It has back-ends checked, for all of them.
@@ -66,22 +69,8 @@ struct Start {
     signals: Signals,
 }
 
-/// Serves until a signal, or another process, ends it.
-///
-/// # Errors
-/// If it cannot begin, or not go on.
-pub fn run(config: Config, takeover: bool) -> Result<End, String> {
-    if config.engine == EngineKind::User {
-        if takeover {
-            let text = "--takeover: with the engine `user` nothing outlives its process";
-            return Err(text.to_owned());
-        }
-        eprintln!("underpass: engine user: bodies pass through user space");
-    }
-    runtime()?.block_on(run_all(config, takeover))
-}
-
-fn runtime() -> Result<runtime::Runtime, String> {
+/// A runtime of one thread.
+pub fn runtime() -> Result<runtime::Runtime, String> {
     runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -93,7 +82,16 @@ fn is_beside(config: &Config) -> bool {
     config.engine == EngineKind::Kernel || config.threads > 1
 }
 
-async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
+/// Opens and asks for what the routers of `config` need, and takes nothing from anybody yet. With `takeover` they
+/// replace routers that have a process.
+///
+/// # Errors
+/// If they cannot begin. Then nothing has changed.
+pub async fn prepare(
+    config: Config,
+    takeover: bool,
+    signals: &Signals,
+) -> Result<Vec<Start>, String> {
     let mut addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
     let formers = match config.engine {
         EngineKind::Kernel => KernelEngine::look(&addresses, takeover)
@@ -110,8 +108,6 @@ async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
     let mut formers = formers.into_iter();
     let routers = formers.len().max(config.threads as usize);
     let config = config.part(routers as u32);
-    let signals = Signals::new(config.engine == EngineKind::Kernel)
-        .map_err(|error| format!("no signal handler: {error}"))?;
     let policy = Arc::new(Table::new(config.routes.clone(), &config.pools));
     let mut starts = Vec::with_capacity(routers);
     for _ in 0..routers {
@@ -124,27 +120,39 @@ async fn run_all(config: Config, takeover: bool) -> Result<End, String> {
         // Whoever is to be replaced goes on where an address cannot be had.
         let opened = open(&config.listeners, held, is_beside(&config))?;
         settle(&mut addresses, &opened);
-        let start = Start {
+        starts.push(Start {
+            former,
             config,
             policy: policy.clone(),
             checks: starts.is_empty(),
             opened,
             signals: signals.clone(),
-        };
-        starts.push((former, start));
+        });
     }
+    Ok(starts)
+}
+
+/// Starts what was prepared. How all of them together ended comes later.
+///
+/// # Errors
+/// Without memory for a thread.
+pub fn start(
+    starts: Vec<Start>,
+) -> Result<impl Future<Output = Result<End, String>> + Send + 'static, String> {
     let (ends, mut ended) = unbounded_channel();
-    for (former, start) in starts {
-        thread(former, start, ends.clone())?;
+    for start in starts {
+        thread(start, ends.clone())?;
     }
     drop(ends);
-    let mut all: Option<End> = None;
-    while let Some(end) = ended.recv().await {
-        let end = end?;
-        all = Some(all.map_or(end, |all| all.and(end)));
-    }
-    // Each of them said how it ended, and there is one at least.
-    Ok(all.unwrap_or(End::Ousted))
+    Ok(async move {
+        let mut all: Option<End> = None;
+        while let Some(end) = ended.recv().await {
+            let end = end?;
+            all = Some(all.map_or(end, |all| all.and(end)));
+        }
+        // Each of them said how it ended, and there is one at least.
+        Ok(all.unwrap_or(End::Ousted))
+    })
 }
 
 /// Where any free port was wanted, the next routers listen at the one that was found.
@@ -158,11 +166,7 @@ fn settle(addresses: &mut [SocketAddr], opened: &[(Listener, Listening)]) {
 }
 
 /// A router in a thread of its own, with a runtime of its own. How it ended goes to `ends`.
-fn thread(
-    former: Option<Former>,
-    start: Start,
-    ends: UnboundedSender<Result<End, String>>,
-) -> Result<(), String> {
+fn thread(mut start: Start, ends: UnboundedSender<Result<End, String>>) -> Result<(), String> {
     let terms = Terms {
         grace: Some(start.config.limits.grace.as_millis() as u32),
         queues: Some(start.config.limits.queues),
@@ -172,7 +176,7 @@ fn thread(
             if start.config.engine == EngineKind::User {
                 return serve(UserEngine::default(), None, start).await;
             }
-            let begun = KernelEngine::begin(former, terms).await;
+            let begun = KernelEngine::begin(start.former.take(), terms).await;
             let (engine, left) = begun.map_err(|error| error.to_string())?;
             serve(engine, left, start).await
         })
@@ -199,6 +203,7 @@ fn guarded(router: impl FnOnce() -> Result<End, String>) -> Result<End, String> 
 /// One router, until it ends.
 async fn serve(engine: impl Engine, left: Option<Left>, start: Start) -> Result<End, String> {
     let Start {
+        former: _,
         config,
         policy,
         checks,

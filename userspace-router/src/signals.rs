@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the signals say: SIGTERM or SIGINT to stop, a second one to stop at once, SIGUSR2 to leave
-//! everything to the next router.
+//! everything to the next router. (SIGHUP is for generations.rs.)
 //!
 //! One task hears them from the start of the program, so that none is lost. Clones tell the routers of other
 //! threads.
@@ -46,6 +46,11 @@ impl Signals {
             }
         });
         Ok(Self { stops, hand_over })
+    }
+
+    /// Whether the first one came.
+    pub fn is_stopping(&self) -> bool {
+        *self.stops.borrow() > 0
     }
 
     /// Resolves with the first one.

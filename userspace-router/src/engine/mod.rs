@@ -77,10 +77,10 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Failed(why) => f.write_str(why),
-            Self::Ousted { by: None } => f.write_str("another process took this router over"),
+            Self::Ousted { by: None } => f.write_str("another one took this router over"),
             Self::Ousted { by: Some(port) } => write!(
                 f,
-                "another process, with netlink port {port}, took this router over"
+                "another one, with netlink port {port}, took this router over"
             ),
         }
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! SIGTERM: what runs may finish until its time is up, and what was cut off is said.
+//! SIGTERM: what runs may finish until its time is up, and what was cut off is said. SIGHUP ends nothing.
 
 use std::net::TcpStream;
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Mutex;
 
-use crate::support::{backend, ok, status, Router, PATIENCE};
+use crate::support::{backend, engine, ok, status, Router, PATIENCE};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -84,4 +84,25 @@ fn a_second_sigterm_ends_at_once() {
     router.said("stopped: 1 exchanges were cut off");
     assert!(router.logged().contains(" status=0 reason=stopped "));
     assert!(busy.ends_by_reset(), "it looks like an end");
+}
+
+#[test]
+fn sighup_loses_nobody() {
+    let backend = backend(|mut peer, _| peer.send(ok("still here")));
+    let mut router = Router::start(&[backend], "", "");
+    let mut client = router.connect();
+    client.send(GET);
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(10), b"still here");
+    router.signal("HUP");
+    // With the engine `kernel` it is another generation's now; tests/reload.py has more of this.
+    router.said(match engine().as_str() {
+        "user" => "SIGHUP changes nothing: with the engine `user` clients would be lost",
+        _ => "took this router over, and all that it had",
+    });
+    client.send(GET);
+    assert_eq!(status(&client.head()), 200);
+    assert_eq!(client.body(10), b"still here");
+    router.terminate();
+    assert!(router.wait().success());
 }

@@ -132,10 +132,14 @@ impl Router {
     }
 
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
         // The shell's own `kill`: a minimal system has no other.
         let status = Command::new("sh")
             .arg("-c")
-            .arg(format!("kill {}", self.process.id()))
+            .arg(format!("kill -{name} {}", self.process.id()))
             .status();
         assert!(status.expect("a shell runs").success());
     }

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""reload.py: SIGHUP has a router go on by its configuration as it is now, in the same process; clients and bodies stay.
+"""
+
+import http.client
+import os
+import signal
+import socket
+import sys
+
+from successors import CONFIG, LENGTH, Load, begin_put, check_put, connect, everything_ends, get, module, moved, start
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
+from content import blocks, digest  # noqa: E402
+from harness import DEADLINE, DEBUG, tap  # noqa: E402
+
+CYCLES = 4 if DEBUG else 12
+OTHER = CONFIG.replace("[pool.stored]", '[[listener]]\naddress = "127.0.0.1:8081"\n[pool.stored]', 1)
+
+
+def write(config):
+    with open("/tmp/underpass.toml", "w", encoding="utf-8") as file:
+        file.write(config)
+
+
+def hang_up(router, expected, times=1):
+    """SIGHUP; returns when it has said what is `expected` so many times more than before."""
+    said = sum(expected in line for line in router.err)
+    router.process.send_signal(signal.SIGHUP)
+    router.line(f"'{expected}'", router.err, lambda _: sum(expected in line for line in router.err) >= said + times)
+
+
+def reload(router, config, routers=1):
+    """What was there is the next generation's."""
+    write(config)
+    hang_up(router, "took this router over, and all that it had", routers)
+
+
+def other_port():
+    return http.client.HTTPConnection("127.0.0.1", 8081, timeout=DEADLINE)
+
+
+def goes_on():
+    """SIGHUP in mid-body: the new configuration holds, uploads, downloads and idle clients go on, in the same process"""
+    router = start()
+    with everything_ends(lambda: router):
+        idle, putting, getting = connect(), connect(), connect()
+        get(idle)
+        pieces = list(blocks(LENGTH))
+        begin_put(putting, "/reload", LENGTH)
+        putting.send(pieces[0])
+        getting.request("GET", f"/content/{LENGTH}")
+        response = getting.getresponse()
+        beginning = response.read(LENGTH // 8)
+        moved("front", len(pieces[0]) - 1)
+        reload(router, OTHER)
+        router.line("the new address", router.err, lambda line: line.endswith("listening on 127.0.0.1:8081"))
+        assert digest("crc32", [beginning, response.read()]) == digest("crc32", blocks(LENGTH))
+        for piece in pieces[1:]:
+            putting.send(piece)
+        check_put(putting.getresponse(), LENGTH)
+        for client in (idle, putting, getting, connect(), other_port()):
+            get(client)
+        # And back again: what is not wanted any more is closed.
+        reload(router, CONFIG)
+        get(idle)
+        assert {x["port"] for x in module.dump("listener-get", {})} == {8080}
+        assert len(module.dump("router-get", {})) == 1
+    said = [line for line in router.err if "stopp" in line]
+    assert said == ["underpass: stopping: nothing more is accepted", "underpass: stopped: 0 exchanges were cut off"], said
+
+
+def more_threads():
+    """One router becomes three"""
+    router = start()
+    with everything_ends(lambda: router):
+        client = connect()
+        get(client)
+        reload(router, f"threads = 3\n{CONFIG}")
+        router.line("three listen", router.err, lambda _: sum("listening on" in line for line in router.err) == 4)
+        assert len(module.dump("listener-get", {})) == 3
+        get(client)
+        reload(router, f"threads = 3\n{CONFIG}", routers=3)
+        get(client)
+
+
+def changes_nothing():
+    """A configuration that is wrong, or cannot be had, changes nothing, and it is said why"""
+    router = start()
+    with everything_ends(lambda: router), socket.create_server(("127.0.0.1", 8081)):
+        client = connect()
+        get(client)
+        before = module.dump("router-get", {})
+        wrong = (
+            (CONFIG.replace("backends", "backend", 1), "/tmp/underpass.toml:"),
+            (OTHER, "cannot listen on 127.0.0.1:8081"),
+            (CONFIG.replace('"kernel"', '"user"'), "restart it instead"),
+        )
+        for config, why in wrong:
+            write(config)
+            hang_up(router, f"SIGHUP changes nothing: {why}" if why.startswith("/") else why)
+            get(client)
+        assert [x["port"] for x in module.dump("router-get", {})] == [x["port"] for x in before]
+        os.remove("/tmp/underpass.toml")
+        hang_up(router, "SIGHUP changes nothing: ", 1)
+        get(client)
+
+
+def cycles():
+    """SIGHUP again and again under load: no request is lost"""
+    router = start()
+    with everything_ends(lambda: router):
+        load = Load(6)
+        for _ in range(CYCLES):
+            load.progress()
+            reload(router, CONFIG)
+        load.progress()
+        print(f"# {load.end()} requests answered over {CYCLES} generations")
+
+
+tap([goes_on, more_threads, changes_nothing, cycles])
