@@ -366,8 +366,11 @@ impl Exchange {
         }
     }
 
-    /// Back to a body that was offered to nobody.
+    /// Back to a body that was offered to nobody. What the attempt left that waited for its end is not
+    /// for the next one.
     fn hold(&mut self) {
         self.upload = Upload::Held;
+        self.declined = None;
+        self.failed = None;
     }
 }

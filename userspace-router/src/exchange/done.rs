@@ -43,6 +43,11 @@ impl Exchange {
             ForwardResult::SourceSlow => return self.upload_failed(problem::REQUEST_SLOW, now),
             ForwardResult::TargetSlow => return self.upload_failed(problem::BACKEND_SLOW, now),
         }
+        self.moved(now);
+    }
+
+    /// The body moves no more: what came meanwhile is decided.
+    fn moved(&mut self, now: Instant) {
         if let Some(declined) = self.declined.take() {
             let (generation, response) = *declined;
             return self.decline_or_relay(generation, response, now);
@@ -57,7 +62,7 @@ impl Exchange {
     /// The back-end accepted, and broke before the body: its response may be on its way.
     pub(super) fn untaken(&mut self, now: Instant) {
         self.upload = Upload::Parked;
-        self.await_response(now);
+        self.moved(now);
     }
 
     /// Nothing more of the body goes; a response, or the end of the connection, is to come.

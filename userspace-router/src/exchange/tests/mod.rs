@@ -3,6 +3,7 @@
 
 mod any;
 mod bodies;
+mod leftovers;
 mod passing;
 mod tunnels;
 

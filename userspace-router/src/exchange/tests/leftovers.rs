@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What an attempt leaves behind that ended between being asked for and being done: nothing of it is for the
+//! next one.
+
+use super::*;
+
+const NO: &str = "HTTP/1.1 421 No\r\nContent-Length: 0\r\n\r\n";
+
+fn optimistic() -> Scene {
+    let terms = Terms {
+        mode: Mode::Optimistic,
+        ..Terms::default()
+    };
+    let mut scene = Scene::new(PUT, 2, terms);
+    scene.told();
+    assert_eq!(scene.connected(5, false), "route(1>5,Length(10),head)");
+    scene
+}
+
+fn refused(scene: &mut Scene) -> String {
+    scene.exchange.refused(Tag::IntoBack, scene.now);
+    scene.told()
+}
+
+/// The second back-end takes the request, and answers.
+fn is_served(mut scene: Scene) {
+    assert_eq!(scene.connected(6, false), "route(1>6,Length(10),head)");
+    assert_eq!(scene.front_done(ForwardResult::Complete, 10), "");
+    assert_eq!(scene.back_head(6, OK), "route(6>1,Length(5),200)");
+    assert_eq!(
+        scene.back_done(6, ForwardResult::Complete, 5),
+        "release(6) finished(true)"
+    );
+}
+
+#[test]
+fn a_back_end_that_broke_before_it_was_asked() {
+    let mut scene = optimistic();
+    assert_eq!(scene.back_closed(5, Reason::Reset), "abort(5)");
+    assert_eq!(refused(&mut scene), "connect(82)");
+    is_served(scene);
+}
+
+#[test]
+fn a_back_end_that_declined_before_it_was_asked_and_broke() {
+    let mut scene = optimistic();
+    assert_eq!(scene.back_head(5, NO), "cancel(1)");
+    assert_eq!(scene.back_closed(5, Reason::Reset), "");
+    assert_eq!(refused(&mut scene), "abort(5) connect(82)");
+    is_served(scene);
+}
+
+#[test]
+fn one_that_accepted_and_declined_before_the_body_went() {
+    let mut scene = Scene::asking(PUT, 2);
+    scene.told();
+    scene.connected(5, false);
+    scene.back_head(5, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(scene.back_head(5, NO), "cancel(1)");
+    assert_eq!(scene.back_closed(5, Reason::Reset), "");
+    // It took nothing, and says why.
+    assert_eq!(refused(&mut scene), "abort(5) connect(82)");
+}
+
+#[test]
+fn one_that_accepted_and_was_given_up_before_the_body_went() {
+    let mut scene = Scene::asking(PUT, 2);
+    scene.told();
+    scene.connected(5, false);
+    scene.back_head(5, "HTTP/1.1 100 Continue\r\n\r\n");
+    scene.exchange.back_lost(scene.now);
+    assert_eq!(scene.told(), "");
+    assert_eq!(refused(&mut scene), "send(1,502) drain(1) finished(false)");
+}
