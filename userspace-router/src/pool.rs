@@ -174,7 +174,10 @@ impl Pool {
         if entry.waiting.len() >= link.waiting {
             return Answer::Full;
         }
+        // It may have waited for another one, of an attempt that is over.
+        self.give_up(asker.front);
         let until = now + link.waiting_time;
+        let entry = self.backends.entry(backend.clone()).or_default();
         entry.waiting.push_back(Waiting {
             asker,
             link: link.clone(),
@@ -352,10 +355,9 @@ impl Pool {
 
     /// Takes out who has waited too long.
     pub fn impatient(&mut self, now: Instant) -> Vec<Asker> {
-        let due = self.patience.iter().take_while(|&&(until, _)| until <= now);
-        let fronts: Vec<_> = due.map(|&(_, front)| front).collect();
-        let mut askers = Vec::with_capacity(fronts.len());
-        for front in fronts {
+        let mut askers = Vec::new();
+        while let Some(&(until, front)) = self.patience.first().filter(|&&(at, _)| at <= now) {
+            self.patience.remove(&(until, front));
             let backend = self.waits_for.get(&front);
             let entry = backend.and_then(|backend| self.backends.get(backend));
             let waiting = entry.and_then(|e| e.waiting.iter().find(|w| w.asker.front == front));

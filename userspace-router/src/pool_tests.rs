@@ -137,6 +137,32 @@ fn no_more_connections_than_allowed_and_then_a_bounded_line() {
 }
 
 #[test]
+fn who_asks_elsewhere_waits_for_that_one_only() {
+    let now = Instant::now();
+    let other = Address::Tcp(([127, 0, 0, 1], 2).into());
+    let link = link(1, 1);
+    let mut pool = Pool::new(9, Duration::from_secs(1));
+    connect(&mut pool, &link, &[1], now);
+    let answer = pool.ask(&other, &link, asker(2), false, now);
+    assert_eq!(answer, Answer::Connect(None));
+    pool.made(12, other.clone(), link.clone(), 2);
+    assert_eq!(
+        pool.ask(&backend(), &link, asker(3), false, now),
+        Answer::Wait
+    );
+    let later = now + Duration::from_millis(1);
+    assert_eq!(
+        pool.ask(&other, &link, asker(3), false, later),
+        Answer::Wait
+    );
+    assert_eq!(pool.impatient(now + Duration::from_millis(5)), []);
+    assert_eq!(pool.free(11, later), Freed::Kept);
+    assert_eq!(pool.impatient(now + Duration::from_millis(6)), [asker(3)]);
+    assert_eq!((pool.gone(11), pool.gone(12)), (None, None));
+    assert!(pool.is_empty());
+}
+
+#[test]
 fn a_connection_that_names_its_client_serves_it_alone() {
     let now = Instant::now();
     let proxied = |connections, version| {

@@ -324,6 +324,10 @@ impl<E: Engine> Router<E> {
     }
 
     fn with_exchange(&mut self, id: u32, now: Instant, input: impl FnOnce(&mut Exchange)) {
+        // What it wants done already is of the attempt that it is at, and has to go out as such.
+        if self.due.contains(&id) {
+            self.act(id, now);
+        }
         if let Some(exchange) = self.exchange(id) {
             input(exchange);
             self.act(id, now);

@@ -93,6 +93,32 @@ fn who_finds_all_connections_busy_waits_in_line() {
 }
 
 #[test]
+fn who_waited_for_a_connection_that_ends_gets_another() {
+    // Each ends with its response, which does not say so.
+    let curt = || {
+        backend(|mut peer, number| {
+            peer.head();
+            peer.send(ok(&number.to_string()));
+        })
+    };
+    let pool = "connections = 1\nwaiting = 100\nwaiting-ms = 60000";
+    let limits = "connect-ms = 60000\nasking-ms = 60000";
+    for backends in [vec![curt()], vec![curt(), curt()]] {
+        let router = Router::with_pool(&backends, pool, limits);
+        // Four at a time.
+        for _ in 0..5 {
+            let mut clients: Vec<_> = (0..4).map(|_| router.connect()).collect();
+            for client in &mut clients {
+                client.send(GET);
+            }
+            for client in &mut clients {
+                assert_eq!(status(&client.head()), 200);
+            }
+        }
+    }
+}
+
+#[test]
 fn without_any_room_the_answer_is_503() {
     let (tell, told) = channel();
     let (busy, go) = held(tell);
