@@ -7,17 +7,20 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
-use std::thread::{Builder, JoinHandle};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::thread::Builder;
+use std::time::Duration;
 
 use crate::exchange::Line;
 
 /// Batches of lines that may wait for the reader.
 const WAITING_MAX: usize = 256;
+/// How long the reader has for what is left when the log ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Bytes after which a batch is handed over, whatever follows.
 const BATCH: usize = 16 << 10;
 
-/// Where lines are handed in. Dropping it waits until they are written.
+/// Where lines are handed in. Dropping it waits until they are written, or nobody has read them for too long.
 #[derive(Debug)]
 pub struct AccessLog {
     out: Option<Out>,
@@ -30,7 +33,8 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct Out {
     batches: SyncSender<String>,
-    writer: JoinHandle<()>,
+    /// Of which the writer drops the other end.
+    ended: Receiver<()>,
 }
 
 impl AccessLog {
@@ -40,11 +44,15 @@ impl AccessLog {
     /// If there is no thread to be had.
     pub fn new(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (batches, waiting) = sync_channel(WAITING_MAX);
-        let writer = Builder::new()
+        let (ends, ended) = sync_channel(0);
+        Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(out, &waiting))?;
+            .spawn(move || {
+                let _ends: SyncSender<()> = ends;
+                write_all(out, &waiting);
+            })?;
         let mut log = Self::off();
-        log.out = Some(Out { batches, writer });
+        log.out = Some(Out { batches, ended });
         Ok(log)
     }
 
@@ -97,12 +105,12 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.flush();
-        let Some(Out { batches, writer }) = self.out.take() else {
+        let Some(Out { batches, ended }) = self.out.take() else {
             return;
         };
         drop(batches);
-        if writer.join().is_err() {
-            eprintln!("underpass: access log: the writer has panicked");
+        if ended.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("underpass: access log: its last lines were lost, because nobody read them");
         }
     }
 }
@@ -113,5 +121,39 @@ fn write_all(mut out: impl Write, batches: &Receiver<String>) {
             eprintln!("underpass: access log: cannot be written, and ends here: {error}");
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::exchange::Record;
+
+    /// A pipe that nobody reads, until the test is over.
+    struct Unread(Receiver<()>);
+
+    impl Write for Unread {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _over = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_who_does_not_read_cannot_keep_it_from_ending() {
+        let (_until, over) = channel();
+        let mut log = AccessLog::new(Unread(over)).unwrap();
+        let record = Record::new(([127, 0, 0, 1], 1).into());
+        log.write(Line {
+            record: &record,
+            request: None,
+        });
+        drop(log);
     }
 }
