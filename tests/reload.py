@@ -15,6 +15,8 @@ from content import blocks, digest  # noqa: E402
 from harness import DEADLINE, DEBUG, tap  # noqa: E402
 
 CYCLES = 4 if DEBUG else 12
+# A listener with a time of its own has to be known again.
+CONFIG = CONFIG.replace('address = "127.0.0.1:8080"', 'address = "127.0.0.1:8080"\nhead-ms = 54321', 1)
 OTHER = CONFIG.replace("[pool.stored]", '[[listener]]\naddress = "127.0.0.1:8081"\n[pool.stored]', 1)
 
 
@@ -36,6 +38,11 @@ def reload(router, config, routers=1):
     hang_up(router, "took this router over, and all that it had", routers)
 
 
+def listener():
+    """The one at 8080."""
+    return next(x["id"] for x in module.dump("listener-get", {}) if x["port"] == 8080)
+
+
 def other_port():
     return http.client.HTTPConnection("127.0.0.1", 8081, timeout=DEADLINE)
 
@@ -46,6 +53,7 @@ def goes_on():
     with everything_ends(lambda: router):
         idle, putting, getting = connect(), connect(), connect()
         get(idle)
+        before = listener()
         pieces = list(blocks(LENGTH))
         begin_put(putting, "/reload", LENGTH)
         putting.send(pieces[0])
@@ -61,6 +69,7 @@ def goes_on():
         check_put(putting.getresponse(), LENGTH)
         for client in (idle, putting, getting, connect(), other_port()):
             get(client)
+        assert listener() == before
         # And back again: what is not wanted any more is closed.
         reload(router, CONFIG)
         get(idle)

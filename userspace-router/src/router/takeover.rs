@@ -110,7 +110,7 @@ impl<E: Engine> Router<E> {
             && found.proxy_protocol == wanted.proxy_protocol
             && found.connections == wanted.connections
             && found.head_limit == self.limits.head_bytes
-            && u128::from(found.head_ms) == self.limits.head.as_millis()
+            && u128::from(found.head_ms) == wanted.head.as_millis()
     }
 
     /// A client that no back-end serves. Whose it is was told by a PROXY protocol header with its
