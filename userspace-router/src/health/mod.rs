@@ -91,9 +91,12 @@ impl Health {
         }
     }
 
-    /// It is asked as its trial. Should nothing be heard of that, there is another one
+    /// It is asked: where that is due, as its trial. Should nothing be heard of that, there is another one
     /// after the same time.
-    pub fn try_out(&mut self, now: Instant) {
+    pub fn asked(&mut self, now: Instant) {
+        if self.usable(now) != Usable::Trial {
+            return;
+        }
         if let Some(ejection) = &mut self.ejected {
             ejection.trial = Some(now);
             ejection.until = now + ejection.time;
@@ -213,7 +216,7 @@ mod tests {
         assert_eq!(fail(&mut health, 2), None);
         assert_eq!(health.succeeded(at(0), at(5)), None);
         assert_eq!(health.usable(at(11)), Usable::Trial);
-        health.try_out(at(12));
+        health.asked(at(12));
         assert_eq!(health.usable(at(12)), Usable::No);
         // Twice as long each time, up to the limit.
         assert_eq!(
@@ -222,19 +225,19 @@ mod tests {
         );
         assert_eq!(health.usable(at(31)), Usable::No);
         assert_eq!(health.usable(at(32)), Usable::Trial);
-        health.try_out(at(32));
+        health.asked(at(32));
         assert_eq!(
             fail(&mut health, 32),
             Some(Change::EjectedAgain(seconds(25)))
         );
-        health.try_out(at(57));
+        health.asked(at(57));
         assert_eq!(health.succeeded(at(57), at(58)), Some(Change::Returned));
         assert_eq!(health.usable(at(58)), Usable::Yes);
         // Soon again, longer; after a good while, as at first.
         fail(&mut health, 60);
         fail(&mut health, 60);
         assert_eq!(fail(&mut health, 60), Some(Change::Ejected(seconds(25), 3)));
-        health.try_out(at(85));
+        health.asked(at(85));
         health.succeeded(at(85), at(85));
         fail(&mut health, 120);
         fail(&mut health, 120);
@@ -251,7 +254,7 @@ mod tests {
         for _ in 0..3 {
             health.failed(start, start, &rules(), false);
         }
-        health.try_out(start + seconds(10));
+        health.asked(start + seconds(10));
         assert_eq!(health.usable(start + seconds(19)), Usable::No);
         assert_eq!(health.usable(start + seconds(20)), Usable::Trial);
     }

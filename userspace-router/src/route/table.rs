@@ -95,7 +95,11 @@ impl Policy for Table {
 
     fn asked(&self, attempt: &Attempt) {
         if let Some((group, member)) = self.find(attempt) {
-            group.lock().balancer.began(member);
+            let mut state = group.lock();
+            state.balancer.began(member);
+            if let Some(health) = state.health.get_mut(member) {
+                health.asked(attempt.began);
+            }
         }
     }
 
@@ -170,11 +174,6 @@ impl Group {
         // Who is on trial is asked first, or not at all.
         let first = order.first().copied();
         order.retain(|&at| Some(at) == first || !is(at, Usable::Trial));
-        if let Some(first) = first.filter(|&at| is(at, Usable::Trial)) {
-            if let Some(health) = health.get_mut(first) {
-                health.try_out(now);
-            }
-        }
         let address = |at: usize| self.pool.members.get(at).map(|m| m.address.clone());
         order.iter().copied().filter_map(address).collect()
     }

@@ -179,8 +179,16 @@ fn one_that_fails_is_left_out_and_returns_by_a_trial() {
     told(2, Outcome::Answered(503), 1);
     assert_eq!(firsts(1), "131313");
     assert_eq!(plan(&table, &get, at(1)).len(), 2);
+    // One that never asks anybody is no trial.
+    assert_eq!(firsts(1_001).matches('2').count(), 2);
     // Its trial is one request, and it is nobody's second choice.
-    let plans: Vec<_> = (0..6).map(|_| plan(&table, &get, at(1_001))).collect();
+    let asked = |_| {
+        let plan = plan(&table, &get, at(1_001));
+        let first = plan.chars().next().and_then(|c| c.to_digit(10));
+        table.asked(&attempt(first.expect("a back-end") as u16, at(1_001)));
+        plan
+    };
+    let plans: Vec<_> = (0..6).map(asked).collect();
     assert_eq!(plans.iter().filter(|p| p.starts_with('2')).count(), 1);
     assert_eq!(plans.iter().filter(|p| p.contains('2')).count(), 1);
     told(2, Outcome::Failed(Failure::Silent), 1_002);
