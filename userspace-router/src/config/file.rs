@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::limits::LimitsTable;
-use super::listener::ListenerTable;
+use super::listener::{Listener, ListenerTable};
 use super::place::Fault;
 use super::pool::PoolTable;
 use super::route::RouteTable;
@@ -53,6 +53,14 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         .iter()
         .map(|listener| listener::listener(listener.get_ref(), &limits))
         .collect::<Result<Vec<_>, _>>()?;
+    for (at, found) in listeners.iter().enumerate() {
+        let same = |other: &Listener| other.address == found.address;
+        if found.address.port() != 0 && listeners.iter().take(at).any(same) {
+            let text = format!("`{}` stands here twice", found.address);
+            let span = file.listener.get(at).map(Spanned::span);
+            return Err(Fault { span, text });
+        }
+    }
     if listeners.is_empty() {
         return Err(nothing("no [[listener]]: add one with an address"));
     }

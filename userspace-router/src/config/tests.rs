@@ -280,6 +280,11 @@ fn errors_name_file_line_and_key() {
             "f.toml:11: headers: `X Y: 1` must be a field's",
         ),
         (
+            "[pool.a]",
+            "[[listener]]\naddress = \"[::1]:3\"\n[[listener]]\naddress = \"[::1]:3\"\n[pool.a]",
+            "f.toml:6: [[listener]]: `[::1]:3` stands here twice",
+        ),
+        (
             "127.0.0.1:1\",",
             "[::1]:2\",",
             "f.toml:7: backends: `[::1]:2` stands here twice",
