@@ -41,6 +41,8 @@ pub struct KernelEngine {
     sequence: u32,
     /// Commands that were not sent yet.
     batch: Vec<u8>,
+    /// Number of the first command in it.
+    batch_from: u32,
     pending: Pending,
     ready: Vec<Incoming>,
     /// The dump that runs, and what it told so far.
@@ -81,6 +83,7 @@ impl KernelEngine {
             channel: Channel::open().await?,
             sequence: 1,
             batch: Vec::new(),
+            batch_from: 0,
             pending: Pending::default(),
             ready: Vec::new(),
             dump: None,
@@ -126,6 +129,9 @@ impl KernelEngine {
         if self.batch.len() > BATCH {
             self.flush();
         }
+        if self.batch.is_empty() {
+            self.batch_from = sequence;
+        }
         let encoded = command.append(self.channel.family, sequence, false, &mut self.batch);
         match encoded {
             Ok(()) => self.pending.push(Entry {
@@ -154,9 +160,9 @@ impl KernelEngine {
         let outcome = self.channel.send(&self.batch);
         self.batch.clear();
         if let Err(error) = outcome {
-            // Not one of them was done: a datagram arrives whole or not at all.
+            // Not one of them was done: a datagram arrives whole or not at all. Those before were.
             let errno = error.raw_os_error().unwrap_or(ENOBUFS);
-            let unsent = self.pending.before(self.sequence.wrapping_add(1));
+            let unsent = self.pending.since(self.batch_from);
             for entry in unsent {
                 self.refuse(entry.token, entry.name, errno, "it was not sent".to_owned());
             }
@@ -224,9 +230,11 @@ impl KernelEngine {
     fn doubt(&mut self, entry: &Entry, errno: i32) {
         match (&entry.wants, errno) {
             _ if self.id == 0 => {}
-            (Wants::Owner, _) | (_, EPERM) => {
+            (Wants::Owner, ENOENT) | (_, EPERM) => {
                 self.ousted.get_or_insert(None);
             }
+            // Not answered now; it is asked again where there is doubt again.
+            (Wants::Owner, _) => {}
             (_, ENOENT) => self.ask_owner(),
             _ => {}
         }

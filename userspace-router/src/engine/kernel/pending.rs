@@ -93,11 +93,18 @@ impl Pending {
 
     /// Takes all out that were sent before number `sequence`, which may have wrapped.
     pub fn before(&mut self, sequence: u32) -> Vec<Entry> {
-        let older = |entry: &Entry| (entry.sequence.wrapping_sub(sequence) as i32) < 0;
-        let (old, new) = self.entries.drain(..).partition(older);
-        self.entries = new;
-        let old: VecDeque<Entry> = old;
-        old.into()
+        self.taken(|entry| (entry.sequence.wrapping_sub(sequence) as i32) < 0)
+    }
+
+    /// Takes number `sequence` and all after it out.
+    pub fn since(&mut self, sequence: u32) -> Vec<Entry> {
+        self.taken(|entry| (entry.sequence.wrapping_sub(sequence) as i32) >= 0)
+    }
+
+    fn taken(&mut self, is: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+        let (taken, left): (VecDeque<_>, _) = self.entries.drain(..).partition(is);
+        self.entries = left;
+        taken.into()
     }
 }
 
@@ -170,6 +177,10 @@ mod tests {
             .map(|entry| entry.sequence)
             .collect();
         assert_eq!(old, [0]);
+        pending.push(entry(3, Wants::Router));
+        pending.push(entry(4, Wants::Router));
+        let numbers = |entries: Vec<Entry>| entries.iter().map(|e| e.sequence).collect::<Vec<_>>();
+        assert_eq!(numbers(pending.since(3)), [3, 4]);
         assert!(pending.take(2).is_some());
     }
 }
