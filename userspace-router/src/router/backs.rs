@@ -63,7 +63,7 @@ impl<E: Engine> Router<E> {
         let (answer, limit) = (self.connect.clone(), self.limits.connect);
         tokio::spawn(async move {
             let outcome = match tokio::time::timeout(limit, open(&grant.backend)).await {
-                Ok(socket) => socket.map_err(|error| verdict(&error)),
+                Ok(socket) => socket.map_err(|error| verdict(error.raw_os_error())),
                 Err(_) => Err(Verdict::ConnectTimeout),
             };
             // The router is gone only when the process ends.
@@ -177,13 +177,13 @@ impl<E: Engine> Router<E> {
     }
 }
 
-/// Errnos (EAGAIN, ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS) of connections that were
+/// Errnos (EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC, EADDRNOTAVAIL, ENOBUFS) of connections that were
 /// not made because this side, or a Unix socket's queue, has no room for more.
-const NO_ROOM: [i32; 6] = [11, 12, 23, 24, 99, 105];
+const NO_ROOM: [i32; 7] = [11, 12, 23, 24, 28, 99, 105];
 
 /// What is wrong here does not speak against the back-end.
-fn verdict(error: &std::io::Error) -> Verdict {
-    match error.raw_os_error() {
+pub(super) fn verdict(errno: Option<i32>) -> Verdict {
+    match errno {
         Some(errno) if NO_ROOM.contains(&errno) => Verdict::Full,
         _ => Verdict::Down,
     }
@@ -216,8 +216,7 @@ mod tests {
             (111, Verdict::Down),
             (113, Verdict::Down),
         ] {
-            let error = std::io::Error::from_raw_os_error(errno);
-            assert_eq!(verdict(&error), expected, "{error}");
+            assert_eq!(verdict(Some(errno)), expected, "{errno}");
         }
     }
 }

@@ -311,7 +311,7 @@ impl<E: Engine> Router<E> {
             eprintln!("underpass: {refusal}");
         }
         if let Some(grant) = self.adopting.remove(&token) {
-            return self.not_connected(grant, Verdict::Down, now);
+            return self.not_connected(grant, backs::verdict(Some(refusal.errno)), now);
         }
         let current = self
             .exchange(front)

@@ -30,6 +30,8 @@ struct Script {
     asked: fn(Token) -> Vec<Incoming>,
     /// It never waits.
     restless: bool,
+    /// Has no room for connections to back-ends (an errno).
+    full: Option<i32>,
 }
 
 fn head(id: u32, side: Side, text: &str) -> Incoming {
@@ -54,6 +56,14 @@ impl Engine for Script {
     }
 
     fn adopt(&mut self, _: Socket, _: Side, _: u32, token: Token) {
+        if let Some(errno) = self.full {
+            let refusal = Refused {
+                command: "queue-add",
+                errno,
+                text: "there are as many as there may be".to_owned(),
+            };
+            return self.inbox.push_back(Incoming::Refused { token, refusal });
+        }
         self.inbox.push_back(Incoming::Added { token, id: BACK });
         self.inbox.extend(self.unasked.drain(..));
     }
@@ -98,6 +108,7 @@ async fn router(
         unasked,
         asked,
         restless: false,
+        full: None,
     };
     let log = AccessLog::new(std::io::sink()).unwrap();
     let mut router = Router::new(script, policy, config.limits, log);
@@ -225,4 +236,29 @@ async fn events_without_end_leave_the_runtime_its_turn() {
         outcome = router.run(std::future::pending()) => panic!("it ended: {outcome:?}"),
         outcome = other => outcome.expect("the other task runs"),
     }
+}
+
+#[tokio::test]
+async fn queues_that_ran_out_are_503() {
+    const ENOSPC: i32 = 28;
+    let (mut router, mut submitted, _backend) = router(REQUEST, Vec::new(), |_| Vec::new()).await;
+    router.engine.full = Some(ENOSPC);
+    let answer = async {
+        loop {
+            match submitted.recv().await.expect("the router is there") {
+                Command::Send {
+                    id: FRONT, data, ..
+                }
+                | Command::Route {
+                    to: FRONT, data, ..
+                } => return String::from_utf8(data).expect("text"),
+                _ => {}
+            }
+        }
+    };
+    let text = tokio::select! {
+        ended = router.run(std::future::pending()) => panic!("{ended:?}"),
+        text = answer => text,
+    };
+    assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
 }
