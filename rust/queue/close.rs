@@ -66,6 +66,8 @@ pub fn end(this: &Arc<Queue>, how: How) {
                 let mut out = target.out.lock();
                 out.writer = None;
                 let _ = out.disarm();
+                // Whoever ends it before it is reset here must not end it by FIN.
+                out.set_broken(ABORTED);
             }
             target.sock().abort();
         }
@@ -80,7 +82,7 @@ pub fn end(this: &Arc<Queue>, how: How) {
     let mut out = this.out.lock();
     out.close();
     // Part of a body went out, and the rest will not: the peer must not take it for whole.
-    let cut = out.broken() == Some(ABORTED);
+    let cut = out.writer.is_some() || out.broken() == Some(ABORTED);
     let writer = out.writer.take();
     if writer.is_some() {
         out.set_broken(ABORTED);
@@ -194,8 +196,13 @@ pub(super) fn end_late(this: &Arc<Queue>) {
 
 /// Says why, and reads for a while what the client still sends, so that it can read that.
 fn end_with(this: &Arc<Queue>, response: &[u8]) {
-    // Without memory for it the connection ends without a word.
-    let _ = this.out.lock().put(this.sock(), &[response], false);
+    let mut out = this.out.lock();
+    if out.writer.is_none() {
+        // Without memory for it the connection ends without a word.
+        let _ = out.put(this.sock(), &[response], false);
+    }
+    // In the midst of a body it would be taken for a part of that, which `end` cuts off.
+    drop(out);
     end(this, How::Drain(FAREWELL.0, FAREWELL.1));
 }
 
