@@ -101,8 +101,12 @@ impl Output {
 
     /// Makes room for `n` more bytes, so that `push` cannot fail.
     pub fn reserve(&mut self, n: usize) -> Result {
-        if self.gone == self.data.len() {
-            self.data.clear();
+        if self.gone > 0 {
+            // What is out goes first: else this would grow with all that ever passed.
+            let rest = self.data.get(self.gone..).unwrap_or(&[]);
+            let mut data = KVec::with_capacity(rest.len().saturating_add(n), GFP_KERNEL)?;
+            data.extend_from_slice(rest, GFP_KERNEL)?;
+            self.data = data;
             self.gone = 0;
         }
         Ok(self.data.reserve(n, GFP_KERNEL)?)
