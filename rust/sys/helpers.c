@@ -114,6 +114,12 @@ void up_sk_set_nodelay(struct sock *sk)
 	tcp_sock_set_nodelay(sk);
 }
 
+/* The socket's lock is held. */
+void up_sk_no_linger(struct sock *sk)
+{
+	sock_reset_flag(sk, SOCK_LINGER);
+}
+
 void up_rx_status(struct sock *sk, struct up_rx *rx)
 {
 	int inq = tcp_inq(sk);
