@@ -52,7 +52,8 @@ impl Do for Attach {
             ),
             errno => errno.into(),
         })?;
-        answer(request, Self::CMD, &r).inspect_err(|_| engine.lose_owner(&r, Some(0)))
+        answer(request, Self::CMD, &r)
+            .inspect_err(|_| engine.lose_owner(&r, request.portid(), Some(0)))
     }
 }
 
@@ -65,7 +66,7 @@ impl Do for Detach {
     fn run(request: &Request<'_>) -> Result<(), Refusal> {
         let engine = engine()?;
         let r = sender(&engine, request)?;
-        engine.lose_owner(&r, request.u32(router::GRACE));
+        engine.lose_owner(&r, request.portid(), request.u32(router::GRACE));
         Ok(())
     }
 }
@@ -84,6 +85,8 @@ impl Do for Takeover {
         // Memory first: without it, the owner stays who it is.
         let mut message = Message::reply(request, Self::CMD, reply::SIZE)?;
         let former = r.new_owner(request.portid(), terms(request));
+        let former = former
+            .ok_or_else(|| refuse!(ENOENT, router::ID, "the grace time of router {id} is over"))?;
         let answered = reply::router(message.writer(), &r)
             .and_then(|()| message.answer(request))
             .map_err(Refusal::from);

@@ -100,6 +100,10 @@ impl Engine {
     /// since each holds the module.
     pub fn stop(this: &Arc<Self>) {
         this.stopping.store(1, Relaxed);
+        // What ran before that may set the clock's timer.
+        this.workers.flush();
+        // So may a run of the clock that did not see it; the next one does not.
+        Workqueue::flush_delayed::<_, 0>(this);
         Workqueue::flush_delayed::<_, 0>(this);
         // What still runs may set the reaper's timer, which no flush waits for.
         this.workers.flush();
@@ -117,7 +121,7 @@ impl Engine {
         }
     }
 
-    fn arm(self: &Arc<Self>) {
+    pub(super) fn arm(self: &Arc<Self>) {
         let delay: Jiffies = msecs_to_jiffies(TICK_MS);
         // Armed already is fine.
         let _ = self
@@ -272,9 +276,9 @@ impl Engine {
         }
     }
 
-    /// The owner's socket is gone: its objects live on for the grace time.
-    pub fn lose_owner(self: &Arc<Self>, router: &Arc<Router>, grace: Option<u32>) {
-        router.lose_owner(grace);
+    /// The owner's socket, `port`, is gone: its objects live on for the grace time.
+    pub fn lose_owner(self: &Arc<Self>, router: &Arc<Router>, port: u32, grace: Option<u32>) {
+        router.lose_owner(port, grace);
         self.drop_if_empty(router);
         self.arm();
     }
@@ -291,12 +295,9 @@ impl Engine {
         self.arm();
     }
 
-    /// A router without owner, listeners and queues is only a memory, of no use.
     fn drop_if_empty(&self, router: &Arc<Router>) {
         let mut tables = self.tables.lock();
-        let empty =
-            router.port() == 0 && router.queues.taken() == 0 && router.listeners.taken() == 0;
-        let dropped = if empty {
+        let dropped = if router.end_if_empty() {
             tables.routers.remove(&router.id)
         } else {
             None
@@ -410,8 +411,9 @@ impl WorkItem<1> for Engine {
 impl Owners for Engine {
     fn gone(net: NetId, portid: u32) {
         if let Some(engine) = ENGINE.get() {
-            if let Some(router) = engine.router_of(net, portid) {
-                engine.lose_owner(&router, None);
+            // Two commands at once may have made it two.
+            while let Some(router) = engine.router_of(net, portid) {
+                engine.lose_owner(&router, portid, None);
             }
         }
     }
@@ -427,7 +429,7 @@ impl Namespaces for Engine {
         while let Some(router) = engine.router_after(last) {
             last = router.id;
             if router.net == net {
-                router.lose_owner(None);
+                router.lose_owner(router.port(), None);
                 engine.drop_if_empty(&router);
             }
         }

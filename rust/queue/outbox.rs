@@ -14,7 +14,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Queue, Router};
+use super::{Queue, Router, ENGINE};
 use crate::sys::hook::Endpoint;
 use crate::sys::message::{Batch, Writer};
 use crate::sys::worker::{Runs, Work};
@@ -83,6 +83,7 @@ impl Outbox {
         Ok(())
     }
 
+    /// What was told to the former owner is of no use to the next.
     pub(super) fn drop_all(&mut self) {
         self.batch = None;
         self.near = None;
@@ -102,11 +103,12 @@ impl Router {
         when: When,
         fill: impl Fn(&mut Writer) -> Result,
     ) -> Result {
+        let mut outbox = self.outbox.lock();
+        // Under the lock in which the owner changes: else it could be the former one's.
         let port = self.port();
         if port == 0 {
             return Err(ECONNREFUSED);
         }
-        let mut outbox = self.outbox.lock();
         if outbox.stuck {
             outbox.send(port)?;
         }
@@ -148,18 +150,13 @@ impl Router {
 
     /// Sends what waits. Events that found no room stay.
     pub fn send_events(&self) -> Result {
-        let port = self.port();
         let mut outbox = self.outbox.lock();
+        let port = self.port();
         if port == 0 {
             outbox.drop_all();
             return Ok(());
         }
         outbox.send(port)
-    }
-
-    /// What was told to the former owner is of no use to the next.
-    pub(super) fn drop_events(&self) {
-        self.outbox.lock().drop_all();
     }
 }
 
@@ -172,8 +169,15 @@ impl Runs for Router {
     fn run(this: Arc<Self>) {
         match this.send_events() {
             Ok(()) => this.wake_waiting(),
-            Err(_) if this.is_overflowed() => {}
-            Err(_) => this.note_overflow(),
+            Err(_) => {
+                if !this.is_overflowed() {
+                    this.note_overflow();
+                }
+                // What it waits for may be the last events of all: nothing else asks for the clock.
+                if let Some(engine) = ENGINE.get() {
+                    engine.arm();
+                }
+            }
         }
     }
 }

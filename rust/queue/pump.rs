@@ -12,6 +12,7 @@ use super::{close, Inner};
 use crate::framing::{Broken, Fin, State};
 use crate::sys::hook::Endpoint;
 use crate::sys::receive::Readable;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::Arc;
 
 /// Bytes that one run moves before it lets other queues run.
@@ -124,6 +125,9 @@ impl Queue {
         if matches!(inner.rx.state(), State::Ready { .. }) {
             let busy = self.relay(inner, readable);
             inner.pending.head = busy.is_none();
+            if inner.pending.head {
+                self.rests.store(0, Relaxed);
+            }
             // Of a head that waits for the router, `watch` would find no more than was seen.
             return match busy.unwrap_or(readable.closed) {
                 true => Step::Again,

@@ -50,6 +50,8 @@ pub struct State {
     pub grace: u32,
     /// When its socket was closed, in milliseconds.
     gone_at: Option<u64>,
+    /// Nobody came in time, and nobody can any more.
+    over: bool,
     /// Queues with an event to deliver, in order.
     waiting: RBTree<u64, Arc<Queue>>,
     next_place: u64,
@@ -106,6 +108,7 @@ impl Router {
             heads_out: 0,
             grace: terms.grace.unwrap_or(GRACE_MS),
             gone_at: None,
+            over: false,
             waiting: RBTree::new(),
             next_place: 1,
             waiting_count: 0,
@@ -142,26 +145,34 @@ impl Router {
         f(&self.state.lock())
     }
 
-    /// The owner's socket is gone, or says so.
-    pub fn lose_owner(&self, grace: Option<u32>) {
-        self.drop_events();
+    /// The owner's socket, `port`, is gone, or says so. Nothing if another one took over meanwhile.
+    pub fn lose_owner(&self, port: u32, grace: Option<u32>) {
+        // Held, as in `new_owner`.
+        let mut outbox = self.outbox.lock();
         let mut state = self.state.lock();
+        if self.port() != port {
+            return;
+        }
         state.gone_at = Some(clock::now_ms());
         state.orphans = 0;
         if let Some(grace) = grace {
             state.grace = grace;
         }
         self.port.store(0, Relaxed);
+        drop(state);
+        outbox.drop_all();
     }
 
     /// Socket `port` is the owner from now on. The caller offers everything again. Returns the port
-    /// of the socket that was it until now, or zero.
-    pub fn new_owner(&self, port: u32, terms: Terms) -> u32 {
+    /// of the socket that was it until now, or zero; none: its time is over.
+    pub fn new_owner(&self, port: u32, terms: Terms) -> Option<u32> {
         // Held, so that a head is told either to the former owner, and dropped here, or to this
         // one; never to this one under the number that it had for the other.
         let mut outbox = self.outbox.lock();
-        outbox.drop_all();
         let mut state = self.state.lock();
+        if state.over {
+            return None;
+        }
         state.gone_at = None;
         state.owner = state.owner.wrapping_add(1);
         state.heads_out = 0;
@@ -177,18 +188,30 @@ impl Router {
         // Under the lock, so that of two who come at once one is told of the other.
         let former = self.port();
         self.port.store(port, Relaxed);
-        former
+        drop(state);
+        outbox.drop_all();
+        Some(former)
     }
 
-    /// Whether its grace time is over.
+    /// Whether its grace time is over. Once this was said, nobody becomes its owner.
     pub fn expired(&self) -> bool {
         if self.port() != 0 {
             return false;
         }
-        let state = self.state.lock();
-        state
-            .gone_at
-            .is_some_and(|at| clock::now_ms() >= at.saturating_add(u64::from(state.grace)))
+        let mut state = self.state.lock();
+        let ends = |at: u64| at.saturating_add(u64::from(state.grace));
+        let late = state.gone_at.is_some_and(|at| clock::now_ms() >= ends(at));
+        state.over |= late && self.port() == 0;
+        state.over
+    }
+
+    /// Ends it if it has neither owner nor listeners nor queues: it is only a memory then, of no
+    /// use. Whether that was so.
+    pub(super) fn end_if_empty(&self) -> bool {
+        let mut state = self.state.lock();
+        let empty = self.port() == 0 && self.queues.taken() == 0 && self.listeners.taken() == 0;
+        state.over |= empty;
+        empty
     }
 
     /// Whether one more connection may be accepted for it.
