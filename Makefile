@@ -20,6 +20,13 @@ test: ## everything: lint, unit tests, guests on both kernels; ends with `N pass
 module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, or KREL=...
 	@qemu/native-module.sh $(KREL)
 
+.PHONY: install uninstall
+install: ## what `make module` and `cargo build --release` made, with a systemd unit; KREL=..., DESTDIR=...
+	@packaging/install.sh "build/$(or $(KREL),$(shell uname -r))/underpass.ko" target/release/underpass "$(or $(KREL),$(shell uname -r))"
+
+uninstall: ## takes that away again, but for /etc/underpass.toml
+	@packaging/install.sh --remove - - "$(or $(KREL),$(shell uname -r))"
+
 .PHONY: vm-test
 vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of them
 	@tests/vm.sh $(KERNEL) $(SCRIPTS)

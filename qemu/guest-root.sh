@@ -17,6 +17,8 @@ PACKAGES+=,nginx-light,ethtool,strace,openssl,busybox-static
 # alone: the test brings the configuration.
 PACKAGES+=,apache2-bin,git,python3-uvicorn,python3-httptools,python3-websockets
 PACKAGES+=,python3-aiohttp,python3-requests,wrk
+# Runs the unit of packaging/, in tests/installed.sh.
+PACKAGES+=,systemd
 # Rivals of bench/.
 PACKAGES+=,haproxy,nftables
 

@@ -5,7 +5,7 @@
 #   underpass.ko       the module for that kernel
 #   bin/underpass      the router
 #   bin/ynl            the kernel tree's YNL client with our spec: `ynl --dump queue-get`
-#   tests/             as in the checkout
+#   tests/, packaging/ as in the checkout, and userspace-router/underpass.toml
 #   tests/bin/NAME     the workspace's integration tests, and its test programs
 
 . "$(dirname "$0")/lib.sh"
@@ -20,6 +20,8 @@ cd
 echo "$module:underpass.ko"
 echo "$here/ynl.sh:bin/ynl"
 echo "$TOP/tests:tests"
+echo "$TOP/packaging:packaging"
+echo "$TOP/userspace-router/underpass.toml:userspace-router/underpass.toml"
 # The client finds its schema one folder above the spec's.
 echo "$tree/tools/net/ynl/pyynl:ynl/pyynl"
 echo "$tree/Documentation/netlink/genetlink.yaml:ynl/genetlink.yaml"

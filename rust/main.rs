@@ -28,6 +28,8 @@ module! {
     authors: ["The Underpass authors"],
     description: "Forwards HTTP bodies from socket to socket, as a router in user space commands",
     license: "GPL",
+    // Whoever asks for the family, as the router does, has the module loaded.
+    alias: ["net-pf-16-proto-16-family-underpass"],
 }
 
 /// Fields are dropped from the first to the last.

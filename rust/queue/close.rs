@@ -31,7 +31,7 @@ const FAREWELL: (u64, u64) = (1 << 20, 5_000);
 const NO_ROUTER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     Content-Length: 0\r\n\
     Connection: close\r\n\
-    Proxy-Status: underpass; error=proxy_internal_error; details=\"no router\"\r\n\r\n";
+    Proxy-Status: underpass; error=proxy_internal_error; details=\"no-router\"\r\n\r\n";
 
 /// The errno of a sending half whose body was cut off here.
 pub(super) const ABORTED: u32 = kernel::bindings::ECONNABORTED;

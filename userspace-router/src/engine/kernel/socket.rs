@@ -66,7 +66,8 @@ impl Channel {
         }
         channel.family = family::answer(&channel.datagram).map_err(|error| {
             EngineError::Failed(format!(
-                "{error}: `insmod underpass.ko`, or choose engine = \"user\" in the configuration"
+                "{error}: `modprobe underpass`, or `insmod underpass.ko` if it is not installed, or choose engine = \"user\" \
+                 in the configuration"
             ))
         })?;
         Ok(channel)

@@ -1,0 +1,67 @@
+#!/bin/bash
+# installed.sh: what packaging/install.sh puts there works as an operator would use it: the kernel loads the module when
+# the router asks for it, and a real systemd, in a PID namespace of its own, starts, reloads, restarts and stops the unit.
+
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./lib.sh
+
+unit=/etc/systemd/system/underpass.service
+log=/tmp/router.log
+install() { /payload/packaging/install.sh "$@" /payload/underpass.ko /payload/bin/underpass "$(uname -r)"; }
+nothing_wrong() { [ -z "$(systemd-analyze verify "$unit" 2>&1 | tee /dev/stderr)" ]; }
+is_loaded() { [ -e /sys/module/underpass ]; }
+get() { curl -sS --fail --max-time 60 http://127.0.0.1:8080/content/1000 -o /tmp/got && [ "$(wc -c </tmp/got)" = 1000 ]; }
+took_over() { [ "$(grep -cF "took over router" "$log")" = "$1" ]; }
+says() { grep -qF "$1" "$log"; }
+
+systemd_runs() { systemd=$(pgrep --parent "$child" --exact systemd); }
+ctl() { nsenter --target "$systemd" --pid --mount --cgroup -- systemctl "$@"; }
+is_active() { [ "$(ctl is-active underpass)" = active ]; }
+main_pid() { ctl show --property MainPID --value underpass; }
+reload() {
+	local before
+	before=$(main_pid)
+	ctl reload underpass
+	wait_for 60 took_over 1 && [ "$(main_pid)" = "$before" ]
+}
+restart() {
+	ctl restart underpass
+	wait_for 60 says "everything is left to the next router" && wait_for 60 took_over 2
+}
+stop() { ctl stop underpass && [ "$(ctl is-active underpass)" = inactive ]; }
+all_gone() { [ ! -e "$unit" ] && [ ! -e /usr/local/bin/underpass ] && [ -e /etc/underpass.toml ] && refused '' modprobe --show-depends underpass; }
+
+plan 15
+check "it installs" install
+check "systemd finds nothing wrong with the unit" nothing_wrong
+check "the user is there" id underpass
+check "modprobe finds the module" modprobe --show-depends underpass
+rmmod underpass
+check "the module is away" refused '' is_loaded
+
+sed -i 's/^backends = .*/backends = ["127.0.0.1:9001"]/; /^weights = /d' /etc/underpass.toml
+./peers/backend.py 127.0.0.1:9001 >/dev/null 2>&1 &
+# There is no journal here; and /tmp is where this script can read.
+mkdir "$unit.d"
+printf '[Service]\nPrivateTmp=no\nStandardOutput=append:%s\nStandardError=append:%s\n' "$log" "$log" >"$unit.d/here.conf"
+touch "$log"
+unshare --pid --fork --kill-child --mount --mount-proc --cgroup env container=test \
+	/usr/lib/systemd/systemd --unit=underpass.service --show-status=no --log-target=console >/tmp/systemd.log 2>&1 &
+child=$!
+check "a systemd runs" wait_for 60 systemd_runs
+systemd_runs
+check "it starts the router" wait_for 120 is_active
+check "which listens" wait_for 60 says "listening on 0.0.0.0:8080"
+check "and for which the kernel loaded the module" is_loaded
+check "a request is served" get
+check "a reload takes over from itself, in the same process" reload
+check "a restart goes on with what there was" restart
+check "which serves, too" get
+check "it stops, and has not failed" stop
+kill -KILL "$child"
+wait "$child" 2>/dev/null && exit 1
+rm -rf /run/systemd
+if [ "$tap_failed" != 0 ]; then sed 's/^/# /' /tmp/systemd.log "$log"; fi
+check "what was installed is taken away, but for the configuration" eval 'install --remove && all_gone'
+finish
