@@ -49,7 +49,7 @@ def other_port():
 
 def goes_on():
     """SIGHUP in mid-body: the new configuration holds, uploads, downloads and idle clients go on, in the same process"""
-    router = start()
+    router = start(CONFIG)
     with everything_ends(lambda: router):
         idle, putting, getting = connect(), connect(), connect()
         get(idle)
@@ -81,7 +81,7 @@ def goes_on():
 
 def more_threads():
     """One router becomes three"""
-    router = start()
+    router = start(CONFIG)
     with everything_ends(lambda: router):
         client = connect()
         get(client)
@@ -95,7 +95,7 @@ def more_threads():
 
 def changes_nothing():
     """A configuration that is wrong, or cannot be had, changes nothing, and it is said why"""
-    router = start()
+    router = start(CONFIG)
     with everything_ends(lambda: router), socket.create_server(("127.0.0.1", 8081)):
         client = connect()
         get(client)
@@ -117,7 +117,7 @@ def changes_nothing():
 
 def cycles():
     """SIGHUP again and again under load: no request is lost"""
-    router = start()
+    router = start(CONFIG)
     with everything_ends(lambda: router):
         load = Load(6)
         for _ in range(CYCLES):

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use generations::run;
-use run::End;
+use run::{runtime, End};
 use underpass::config::{Config, EngineKind};
+use underpass::engine::kernel::KernelEngine;
 
 const HELP: &str = "\
 underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
@@ -20,6 +21,7 @@ underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
 usage: underpass run [--takeover] FILE
                                run with this configuration, until SIGTERM or SIGINT
        underpass check FILE    say whether it is good, and what it asks for
+       underpass stats         what the module counts, of all routers here, as text for Prometheus
        underpass --help
        underpass --version
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         [Some("run"), Some("--takeover"), _] => report(serve(&PathBuf::from(&arguments[2]), true)),
         [Some("run"), _] => report(serve(&PathBuf::from(&arguments[1]), false)),
         [Some("check"), _] => report(check(&PathBuf::from(&arguments[1]))),
+        [Some("stats")] => report(stats()),
         [Some("--help" | "-h")] => {
             print!("{HELP}");
             ExitCode::SUCCESS
@@ -80,6 +83,14 @@ fn check(file: &Path) -> Result<ExitCode, String> {
         config.listeners.len(),
         config.routes.len()
     );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stats() -> Result<ExitCode, String> {
+    let text = runtime()?
+        .block_on(KernelEngine::stats())
+        .map_err(|error| error.to_string())?;
+    print!("{text}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,6 +7,7 @@
 
 mod pending;
 mod socket;
+mod stats;
 mod takeover;
 
 pub use takeover::Former;

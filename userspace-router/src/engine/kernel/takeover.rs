@@ -92,7 +92,7 @@ impl KernelEngine {
         Ok(left)
     }
 
-    async fn routers(&mut self) -> Result<Vec<RouterInfo>, EngineError> {
+    pub(super) async fn routers(&mut self) -> Result<Vec<RouterInfo>, EngineError> {
         let replies = self.ask(&Command::RouterDump).await?;
         let router = |reply| match reply {
             Reply::Router(router) => Some(router),
@@ -101,7 +101,7 @@ impl KernelEngine {
         Ok(replies.into_iter().filter_map(router).collect())
     }
 
-    async fn listeners(&mut self) -> Result<Vec<ListenerInfo>, EngineError> {
+    pub(super) async fn listeners(&mut self) -> Result<Vec<ListenerInfo>, EngineError> {
         let replies = self.ask(&Command::ListenerDump).await?;
         let listener = |reply| match reply {
             Reply::Listener(listener) => Some(listener),
@@ -111,7 +111,7 @@ impl KernelEngine {
     }
 
     /// Gives one command, with all before it done, and waits for all that answers it.
-    async fn ask(&mut self, command: &Command) -> Result<Vec<Reply>, EngineError> {
+    pub(super) async fn ask(&mut self, command: &Command) -> Result<Vec<Reply>, EngineError> {
         self.sequence = self.sequence.wrapping_add(1);
         let (mine, name) = (self.sequence, command.name());
         let mut datagram = Vec::new();
