@@ -39,10 +39,10 @@ if [ -n "$remove" ]; then
 	tell_system
 	exit
 fi
-[ -f "$module" ] && [ -f "$program" ] || {
+if [ ! -f "$module" ] || [ ! -f "$program" ]; then
 	echo "error: $module or $program is missing: make module KREL=$release, and cargo build --release" >&2
 	exit 1
-}
+fi
 install -D -m 644 "$module" "$at_module"
 # The old one may run: it keeps its file.
 install -D -m 755 "$program" "$at_program.new"

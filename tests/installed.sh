@@ -2,6 +2,8 @@
 # installed.sh: what packaging/install.sh puts there works as an operator would use it: the kernel loads the module when
 # the router asks for it, and a real systemd, in a PID namespace of its own, starts, reloads, restarts and stops the unit.
 
+# shellcheck disable=SC2317  # the functions are called by `check`
+
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./lib.sh
@@ -32,11 +34,12 @@ restart() {
 stop() { ctl stop underpass && [ "$(ctl is-active underpass)" = inactive ]; }
 # One client came, to one router with one listener.
 counted() {
-	local said
-	said=$(/usr/local/bin/underpass stats)
-	grep -qx 'underpass_accepted_connections_total 1' <<<"$said" && grep -qx 'underpass_router_attached{router="1"} 1' <<<"$said" &&
-		grep -qx 'underpass_listener_accepted_connections_total{listener="[0-9]*",router="1",address="0.0.0.0:8080"} 1' <<<"$said" ||
-		{ echo "$said" && return 1; }
+	local line
+	/usr/local/bin/underpass stats | tee /tmp/stats
+	for line in 'accepted_connections_total 1' 'router_attached{router="1"} 1' \
+		'listener_accepted_connections_total{listener="[0-9]*",router="1",address="0.0.0.0:8080"} 1'; do
+		grep -qx "underpass_$line" /tmp/stats || return 1
+	done
 }
 all_gone() { [ ! -e "$unit" ] && [ ! -e /usr/local/bin/underpass ] && [ -e /etc/underpass.toml ] && refused '' modprobe --show-depends underpass; }
 

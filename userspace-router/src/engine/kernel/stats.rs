@@ -25,6 +25,9 @@ impl KernelEngine {
     }
 }
 
+/// A metric of each of many: its name, what it is, and its value.
+type Of<T> = (&'static str, &'static str, fn(&T) -> u64);
+
 /// One metric: what it is, its kind, and its values with their labels.
 fn metric<V: Display>(out: &mut String, name: &str, help: &str, values: &[(String, V)]) {
     let kind = match name.ends_with("_total") {
@@ -106,7 +109,7 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         let labels = |router: &RouterInfo| format!("{{router=\"{}\"}}", router.id);
         routers.iter().map(|r| (labels(r), value(r))).collect()
     };
-    let routed: [(&str, &str, fn(&RouterInfo) -> u64); 5] = [
+    let routed: [Of<RouterInfo>; 5] = [
         ("router_attached", "Whether a process has it.", |r| {
             (r.port != 0).into()
         }),
@@ -142,7 +145,7 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         };
         listeners.iter().map(|l| (labels(l), value(l))).collect()
     };
-    let listened: [(&str, &str, fn(&ListenerInfo) -> u64); 3] = [
+    let listened: [Of<ListenerInfo>; 3] = [
         (
             "listener_accepted_connections_total",
             "Connections it accepted.",
