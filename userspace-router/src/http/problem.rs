@@ -386,6 +386,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn operators_find_each_name() {
+        let page = include_str!("../../../docs/operating.md");
+        let code = include_str!("problem.rs").split("#[cfg(test)]").next();
+        let constants = code.into_iter().flat_map(|code| code.split(": Problem ="));
+        let named = constants.skip(1);
+        // The name is the first text that is neither status nor error.
+        let names: Vec<_> = named.filter_map(|text| text.split('"').nth(1)).collect();
+        assert!(names.len() > 50, "{names:?}");
+        for name in names {
+            assert!(page.contains(&format!("`{name}`")), "{name} is not there");
+        }
+    }
+
+    #[test]
     fn an_answer_names_its_reason_and_its_exact_length() {
         let whole =
             String::from_utf8(NO_ROUTE.render(false, true, SystemTime::UNIX_EPOCH)).unwrap();
