@@ -12,7 +12,7 @@ from successors import CONFIG, LENGTH, Load, begin_put, check_put, connect, ever
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import blocks, digest  # noqa: E402
-from harness import DEADLINE, DEBUG, tap  # noqa: E402
+from harness import DEADLINE, DEBUG, tap, wait_for  # noqa: E402
 
 CYCLES = 4 if DEBUG else 12
 # A listener with a time of its own has to be known again.
@@ -93,6 +93,20 @@ def more_threads():
         get(client)
 
 
+def twice():
+    """Of two SIGHUPs, one right after the other, the last one's configuration holds"""
+    router = start(CONFIG)
+    with everything_ends(lambda: router):
+        client = connect()
+        get(client)
+        for _ in range(CYCLES):
+            write(OTHER)
+            router.process.send_signal(signal.SIGHUP)
+            reload(router, CONFIG)
+            wait_for("the last one's listeners", lambda: {x["port"] for x in module.dump("listener-get", {})} == {8080})
+            get(client)
+
+
 def changes_nothing():
     """A configuration that is wrong, or cannot be had, changes nothing, and it is said why"""
     router = start(CONFIG)
@@ -127,4 +141,4 @@ def cycles():
         print(f"# {load.end()} requests answered over {CYCLES} generations")
 
 
-tap([goes_on, more_threads, changes_nothing, cycles])
+tap([goes_on, more_threads, twice, changes_nothing, cycles])

@@ -42,7 +42,8 @@ async fn run_all(
     let mut all: Option<End> = None;
     loop {
         tokio::select! {
-            Some(()) = hang_ups.recv() => {
+            // One after the other: of two that begin at once the older one could be the last to take over.
+            Some(()) = hang_ups.recv(), if generations.len() == 1 => {
                 let next = async {
                     if signals.is_stopping() {
                         return Err("it is stopping".to_owned());
