@@ -51,7 +51,7 @@ other_cpus() {
 		[ ! -e "$cpu" ] || echo "$1" >"$cpu"
 	done
 }
-trap 'other_cpus 1' EXIT
+trap 'other_cpus 1; install --remove' EXIT
 other_cpus 0
 
 plan 16

@@ -93,6 +93,37 @@ def more_threads():
         get(client)
 
 
+def elsewhere():
+    """Other addresses alone: what was there is the next generation's all the same"""
+    router = start(CONFIG)
+    with everything_ends(lambda: router):
+        client = connect()
+        get(client)
+        reload(router, CONFIG.replace("127.0.0.1:8080", "127.0.0.1:8081"))
+        router.line("the new address", router.err, lambda line: line.endswith("listening on 127.0.0.1:8081"))
+        get(other_port())
+        get(client)
+        assert len(module.dump("router-get", {})) == 1
+        assert {x["port"] for x in module.dump("listener-get", {})} == {8081}
+        reload(router, CONFIG)
+        get(client)
+        get(connect())
+
+
+def anothers():
+    """An address that another process has is not taken from it"""
+    other = start(CONFIG.replace("127.0.0.1:8080", "127.0.0.1:8081"), ["127.0.0.1:8081"])
+    router = start(CONFIG)
+    with everything_ends(lambda: router):
+        get(connect())
+        write(OTHER)
+        hang_up(router, "SIGHUP changes nothing: router ")
+        assert any("listens on 127.0.0.1:8081: stop it" in line for line in router.err), router.err
+        get(other_port())
+        get(connect())
+        assert other.stop() == 0, other.err
+
+
 def twice():
     """Of two SIGHUPs, one right after the other, the last one's configuration holds"""
     router = start(CONFIG)
@@ -141,4 +172,4 @@ def cycles():
         print(f"# {load.end()} requests answered over {CYCLES} generations")
 
 
-tap([goes_on, more_threads, twice, changes_nothing, cycles])
+tap([goes_on, more_threads, elsewhere, anothers, twice, changes_nothing, cycles])

@@ -108,6 +108,9 @@ pub fn adopt<T: Endpoint>(
             // our callbacks and without it.
             gen::up_ulp_hold(sk);
             gen::up_sk_set_callbacks(sk, &ours::<T>());
+            // SO_LINGER, which accepted sockets inherit, would have whoever drops the last reference wait
+            // for the peer (inet_release()): a thread of ours, or the kernel's one work item for all files.
+            gen::up_sk_no_linger(sk);
         }
     }
     // SAFETY: taken above.
@@ -149,6 +152,8 @@ pub fn release<T: Endpoint>(this: &Arc<T>) -> Option<Retired<T>> {
                 pr_warn!("an adopted socket has foreign callbacks: the module stays for ever\n");
             }
             gen::up_sk_set_user_data(sk, core::ptr::null_mut());
+            // Its owner may have asked for it since.
+            gen::up_sk_no_linger(sk);
         }
         gen::up_callback_unlock(sk);
         gen::up_release_sock(sk);

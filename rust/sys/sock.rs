@@ -242,11 +242,10 @@ impl Sock {
 
 impl Drop for Sock {
     fn drop(&mut self) {
-        // SO_LINGER, which accepted sockets inherit, would have whoever drops this wait for the peer
-        // (inet_release()): a thread of ours, or the kernel's one work item for all files.
-        // SAFETY: a valid socket, locked.
-        self.locked(|sk| unsafe { gen::up_sk_no_linger(sk) });
         if self.accepted {
+            // Inherited of its listener, if that was not adopted first.
+            // SAFETY: a valid socket, locked.
+            self.locked(|sk| unsafe { gen::up_sk_no_linger(sk) });
             // SAFETY: accepted here, so owned; nothing uses it afterwards.
             unsafe { bindings::sock_release(self.sock.as_ptr()) };
         } else {

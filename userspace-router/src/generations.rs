@@ -6,64 +6,132 @@
 //! process ends with the last of its generations.
 
 use tokio::signal::unix::{signal, SignalKind};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use underpass::config::{Config, EngineKind};
+use underpass::engine::kernel::Replaced;
 
-use crate::run::{prepare, runtime, start, End};
+use crate::run::{prepare, runtime, start, End, Told};
 use crate::signals::Signals;
+
+/// All generations of this process.
+struct Generations {
+    tell: UnboundedSender<(u32, Told)>,
+    told: UnboundedReceiver<(u32, Told)>,
+    /// The youngest one.
+    youngest: u32,
+    /// Routers of that which do not listen yet.
+    starting: usize,
+    /// And those which do, as the module numbers them.
+    routers: Vec<u32>,
+    /// Routers of all generations that have not ended.
+    running: usize,
+}
 
 /// Serves until a signal, or another process, ends it. `load` reads the configuration.
 ///
 /// # Errors
 /// If it cannot begin, or not go on.
 pub fn run(load: impl Fn() -> Result<Config, String>, takeover: bool) -> Result<End, String> {
-    let config = load()?;
-    if config.engine == EngineKind::User {
-        if takeover {
-            let text = "--takeover: with the engine `user` nothing outlives its process";
-            return Err(text.to_owned());
+    runtime()?.block_on(async {
+        let unheard = |error| format!("no signal handler: {error}");
+        let mut hang_ups = signal(SignalKind::hangup()).map_err(unheard)?;
+        let config = load()?;
+        let engine = config.engine;
+        if engine == EngineKind::User {
+            if takeover {
+                let text = "--takeover: with the engine `user` nothing outlives its process";
+                return Err(text.to_owned());
+            }
+            eprintln!("underpass: engine user: bodies pass through user space");
         }
-        eprintln!("underpass: engine user: bodies pass through user space");
-    }
-    runtime()?.block_on(run_all(config, takeover, load))
+        let signals = Signals::new(engine == EngineKind::Kernel).map_err(unheard)?;
+        let replaced = match takeover {
+            true => Replaced::Anybody,
+            false => Replaced::Nobody,
+        };
+        let mut generations = Generations::new();
+        generations.begin(config, &replaced, &signals).await?;
+        let mut all: Option<End> = None;
+        while generations.running > 0 {
+            tokio::select! {
+                // One after the other: of two that begin at once the older one could be the last to take over.
+                Some(()) = hang_ups.recv(), if generations.starting == 0 => {
+                    generations.next(engine, load(), &signals).await?;
+                }
+                Some((generation, told)) = generations.told.recv() => match told {
+                    Told::Listens(router) => generations.listens(generation, router),
+                    Told::Ended(end) => {
+                        let end = end?;
+                        generations.running -= 1;
+                        all = Some(all.map_or(end, |all| all.and(end)));
+                    }
+                },
+            }
+        }
+        // Each of them said how it ended, and there was one at least.
+        Ok(all.unwrap_or(End::Ousted))
+    })
 }
 
-async fn run_all(
-    config: Config,
-    takeover: bool,
-    load: impl Fn() -> Result<Config, String>,
-) -> Result<End, String> {
-    let engine = config.engine;
-    let unheard = |error| format!("no signal handler: {error}");
-    let mut hang_ups = signal(SignalKind::hangup()).map_err(unheard)?;
-    let signals = Signals::new(engine == EngineKind::Kernel).map_err(unheard)?;
-    let mut generations = JoinSet::new();
-    generations.spawn(start(prepare(config, takeover, &signals).await?)?);
-    let mut all: Option<End> = None;
-    loop {
-        tokio::select! {
-            // One after the other: of two that begin at once the older one could be the last to take over.
-            Some(()) = hang_ups.recv(), if generations.len() == 1 => {
-                let next = async {
-                    if signals.is_stopping() {
-                        return Err("it is stopping".to_owned());
-                    }
-                    let config = may_follow(engine, load()?)?;
-                    prepare(config, true, &signals).await
-                };
-                match next.await {
-                    // Whoever fails now has taken something already.
-                    Ok(starts) => drop(generations.spawn(start(starts)?)),
-                    Err(why) => eprintln!("underpass: SIGHUP changes nothing: {why}"),
-                }
+impl Generations {
+    fn new() -> Self {
+        let (tell, told) = unbounded_channel();
+        Self {
+            tell,
+            told,
+            youngest: 0,
+            starting: 0,
+            routers: Vec::new(),
+            running: 0,
+        }
+    }
+
+    /// Begins one. What it has to take, it takes afterwards.
+    async fn begin(
+        &mut self,
+        config: Config,
+        replaced: &Replaced,
+        signals: &Signals,
+    ) -> Result<(), String> {
+        let starts = prepare(config, replaced, signals).await?;
+        self.youngest += 1;
+        self.starting = starts.len();
+        self.running += starts.len();
+        self.routers.clear();
+        start(starts, self.youngest, &self.tell)
+    }
+
+    /// Begins the next one, or says why not.
+    async fn next(
+        &mut self,
+        engine: EngineKind,
+        config: Result<Config, String>,
+        signals: &Signals,
+    ) -> Result<(), String> {
+        let before = self.youngest;
+        let begun = match config.and_then(|config| may_follow(engine, config)) {
+            _ if signals.is_stopping() => Err("it is stopping".to_owned()),
+            Ok(config) => {
+                let replaced = Replaced::These(self.routers.clone());
+                self.begin(config, &replaced, signals).await
             }
-            ended = generations.join_next() => {
-                let Some(ended) = ended else {
-                    return Ok(all.unwrap_or(End::Ousted));
-                };
-                let end = ended.map_err(|error| format!("a generation of routers: {error}"))??;
-                all = Some(all.map_or(end, |all| all.and(end)));
+            Err(why) => Err(why),
+        };
+        match begun {
+            Err(why) if self.youngest == before => {
+                eprintln!("underpass: SIGHUP changes nothing: {why}");
+                Ok(())
             }
+            // Whoever fails now may have taken something already.
+            begun => begun,
+        }
+    }
+
+    /// A router listens, or will never.
+    fn listens(&mut self, generation: u32, router: Option<u32>) {
+        if generation == self.youngest {
+            self.starting -= 1;
+            self.routers.extend(router);
         }
     }
 }

@@ -7,6 +7,7 @@ mod listening;
 mod run;
 mod signals;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -90,7 +91,9 @@ fn stats() -> Result<ExitCode, String> {
     let text = runtime()?
         .block_on(KernelEngine::stats())
         .map_err(|error| error.to_string())?;
-    print!("{text}");
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| format!("standard output: {error}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

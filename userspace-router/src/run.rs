@@ -10,17 +10,16 @@
 //! addresses is taken over, all of them: so there are as many routers as there were, at least. What a
 //! process has that ends in whichever way is left to the next one, as if it had been killed.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime;
-use tokio::sync::mpsc::{unbounded_channel, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 use underpass::access::AccessLog;
 use underpass::config::{Config, EngineKind, Listener};
-use underpass::engine::kernel::{Former, KernelEngine, Terms};
+use underpass::engine::kernel::{Former, KernelEngine, Replaced, Terms};
 use underpass::engine::user::UserEngine;
 use underpass::engine::{Engine, EngineError, Left};
 use underpass::health::check::Checks;
@@ -82,19 +81,27 @@ fn is_beside(config: &Config) -> bool {
     config.engine == EngineKind::Kernel || config.threads > 1
 }
 
-/// Opens and asks for what the routers of `config` need, and takes nothing from anybody yet. With `takeover` they
-/// replace routers that have a process.
+/// What a router's thread tells.
+pub enum Told {
+    /// It listens, as this router of the module; or it ends without.
+    Listens(Option<u32>),
+    /// How it ended. The last word.
+    Ended(Result<End, String>),
+}
+
+/// Opens and asks for what the routers of `config` need, and takes nothing from anybody yet. They replace routers
+/// that have a process if these are `replaced`.
 ///
 /// # Errors
 /// If they cannot begin. Then nothing has changed.
 pub async fn prepare(
     config: Config,
-    takeover: bool,
+    replaced: &Replaced,
     signals: &Signals,
 ) -> Result<Vec<Start>, String> {
     let mut addresses: Vec<_> = config.listeners.iter().map(|l| l.address).collect();
     let formers = match config.engine {
-        EngineKind::Kernel => KernelEngine::look(&addresses, takeover)
+        EngineKind::Kernel => KernelEngine::look(&addresses, replaced)
             .await
             .map_err(|error| error.to_string())?,
         EngineKind::User => Vec::new(),
@@ -132,27 +139,19 @@ pub async fn prepare(
     Ok(starts)
 }
 
-/// Starts what was prepared. How all of them together ended comes later.
+/// Starts what was prepared. What each of them says goes to `tell`, with the number of its generation.
 ///
 /// # Errors
 /// Without memory for a thread.
 pub fn start(
     starts: Vec<Start>,
-) -> Result<impl Future<Output = Result<End, String>> + Send + 'static, String> {
-    let (ends, mut ended) = unbounded_channel();
+    generation: u32,
+    tell: &UnboundedSender<(u32, Told)>,
+) -> Result<(), String> {
     for start in starts {
-        thread(start, ends.clone())?;
+        thread(start, generation, tell.clone())?;
     }
-    drop(ends);
-    Ok(async move {
-        let mut all: Option<End> = None;
-        while let Some(end) = ended.recv().await {
-            let end = end?;
-            all = Some(all.map_or(end, |all| all.and(end)));
-        }
-        // Each of them said how it ended, and there is one at least.
-        Ok(all.unwrap_or(End::Ousted))
-    })
+    Ok(())
 }
 
 /// Where any free port was wanted, the next routers listen at the one that was found.
@@ -165,31 +164,45 @@ fn settle(addresses: &mut [SocketAddr], opened: &[(Listener, Listening)]) {
     }
 }
 
-/// A router in a thread of its own, with a runtime of its own. How it ended goes to `ends`.
-fn thread(mut start: Start, ends: UnboundedSender<Result<End, String>>) -> Result<(), String> {
-    let terms = Terms {
-        grace: Some(start.config.limits.grace.as_millis() as u32),
-        queues: Some(start.config.limits.queues),
-    };
+/// A router in a thread of its own, with a runtime of its own.
+fn thread(start: Start, generation: u32, tell: UnboundedSender<(u32, Told)>) -> Result<(), String> {
     let body = move || {
-        runtime()?.block_on(async {
-            if start.config.engine == EngineKind::User {
-                return serve(UserEngine::default(), None, start).await;
+        // Nobody hears it if the process ends already.
+        let tell = |told| drop(tell.send((generation, told)));
+        let mut silent = true;
+        let mut listens = |router| {
+            if std::mem::take(&mut silent) {
+                tell(Told::Listens(router));
             }
-            let begun = KernelEngine::begin(start.former.take(), terms).await;
-            let (engine, left) = begun.map_err(|error| error.to_string())?;
-            serve(engine, left, start).await
-        })
-    };
-    let body = move || {
-        // Nobody listens if the process ends already.
-        let _unheard = ends.send(guarded(body));
+        };
+        let end = guarded(|| runtime()?.block_on(begin(start, &mut listens)));
+        listens(None);
+        tell(Told::Ended(end));
     };
     std::thread::Builder::new()
         .name("router".to_owned())
         .spawn(body)
         .map(drop)
         .map_err(|error| format!("no thread: {error}"))
+}
+
+async fn begin(mut start: Start, listens: &mut impl FnMut(Option<u32>)) -> Result<End, String> {
+    if start.config.engine == EngineKind::User {
+        return serve(UserEngine::default(), None, start, || listens(None)).await;
+    }
+    let terms = Terms {
+        grace: Some(start.config.limits.grace.as_millis() as u32),
+        queues: Some(start.config.limits.queues),
+    };
+    match KernelEngine::begin(start.former.take(), terms).await {
+        Ok((engine, left)) => {
+            let id = engine.id();
+            serve(engine, left, start, || listens(Some(id))).await
+        }
+        // The one before was told to stop, too, and is gone.
+        Err(_) if start.signals.is_stopping() => Ok(End::Stopped { cut_off: 0 }),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Runs `router`. That it panics is a failure like any other: its clients must not wait for one that
@@ -201,7 +214,12 @@ fn guarded(router: impl FnOnce() -> Result<End, String>) -> Result<End, String> 
 }
 
 /// One router, until it ends.
-async fn serve(engine: impl Engine, left: Option<Left>, start: Start) -> Result<End, String> {
+async fn serve(
+    engine: impl Engine,
+    left: Option<Left>,
+    start: Start,
+    listens: impl FnOnce(),
+) -> Result<End, String> {
     let Start {
         former: _,
         config,
@@ -243,6 +261,7 @@ async fn serve(engine: impl Engine, left: Option<Left>, start: Start) -> Result<
     for address in addresses.into_iter().flatten() {
         eprintln!("underpass: listening on {address}");
     }
+    listens();
     let cut_off = tokio::select! {
         biased;
         outcome = router.run(signals.stop()) => match outcome {

@@ -48,9 +48,9 @@ impl Signals {
         Ok(Self { stops, hand_over })
     }
 
-    /// Whether the first one came.
+    /// Whether any of them came.
     pub fn is_stopping(&self) -> bool {
-        *self.stops.borrow() > 0
+        *self.stops.borrow() > 0 || *self.hand_over.borrow() > 0
     }
 
     /// Resolves with the first one.

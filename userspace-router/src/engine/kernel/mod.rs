@@ -10,7 +10,7 @@ mod socket;
 mod stats;
 mod takeover;
 
-pub use takeover::Former;
+pub use takeover::{Former, Replaced};
 
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
@@ -95,6 +95,11 @@ impl KernelEngine {
         })
     }
 
+    /// Its number in the module.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
     async fn attached(&mut self, terms: Terms) -> Result<(), EngineError> {
         let attach = Command::RouterAttach {
             credit: None,
@@ -164,6 +169,8 @@ impl KernelEngine {
             // Not one of them was done: a datagram arrives whole or not at all. Those before were.
             let errno = error.raw_os_error().unwrap_or(ENOBUFS);
             let unsent = self.pending.since(self.batch_from);
+            // Nor was what asked for a dump, if it was among them.
+            self.dump = None;
             for entry in unsent {
                 self.refuse(entry.token, entry.name, errno, "it was not sent".to_owned());
             }
@@ -306,6 +313,9 @@ impl KernelEngine {
     fn start_dump(&mut self) {
         self.lost = false;
         self.sequence = self.sequence.wrapping_add(1);
+        if self.batch.is_empty() {
+            self.batch_from = self.sequence;
+        }
         self.dump = Some((self.sequence, Vec::new()));
         let encoded =
             Command::QueueDump.append(self.channel.family, self.sequence, false, &mut self.batch);

@@ -88,7 +88,7 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         ),
         (
             "refused_connections_total",
-            "Connections closed for want of a router or memory.",
+            "Connections closed for want of memory.",
             stats.refused,
         ),
         (

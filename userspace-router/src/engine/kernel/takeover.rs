@@ -20,13 +20,27 @@ pub struct Former {
     pub addresses: Vec<SocketAddr>,
 }
 
+/// Which routers are replaced although they have a process.
+#[derive(Debug)]
+pub enum Replaced {
+    /// None.
+    Nobody,
+    /// All that listen where the new one wants to.
+    Anybody,
+    /// Those with these numbers, wherever they listen.
+    These(Vec<u32>),
+}
+
 impl KernelEngine {
-    /// Looks for routers that listen at one of `addresses` and whose processes are gone, or, with
-    /// `force`, are not. Changes nothing.
+    /// Looks for routers that listen at one of `addresses` and whose processes are gone, and for those that
+    /// are `replaced`. Changes nothing.
     ///
     /// # Errors
-    /// If the module is not loaded, or such a process is there and `force` is not.
-    pub async fn look(addresses: &[SocketAddr], force: bool) -> Result<Vec<Former>, EngineError> {
+    /// If the module is not loaded, or a router that is not replaced has one of the addresses.
+    pub async fn look(
+        addresses: &[SocketAddr],
+        replaced: &Replaced,
+    ) -> Result<Vec<Former>, EngineError> {
         let mut engine = Self::open().await?;
         let routers = engine.routers().await?;
         let listeners = engine.listeners().await?;
@@ -34,10 +48,22 @@ impl KernelEngine {
         for RouterInfo { id, port, .. } in routers {
             let mine = listeners.iter().filter(|listener| listener.router == id);
             let held: Vec<_> = mine.filter_map(|listener| listener.local).collect();
-            let Some(address) = held.iter().find(|local| addresses.contains(local)) else {
+            let address = held.iter().find(|local| addresses.contains(local));
+            let is_replaced = match replaced {
+                Replaced::Nobody => false,
+                Replaced::Anybody => address.is_some(),
+                Replaced::These(ids) => ids.contains(&id),
+            };
+            let Some(address) = address.filter(|_| !is_replaced) else {
+                if is_replaced {
+                    formers.push(Former {
+                        id,
+                        addresses: held,
+                    });
+                }
                 continue;
             };
-            if port != 0 && !force {
+            if port != 0 {
                 return Err(EngineError::Failed(format!(
                     "router {id} of the module, a process with netlink port {port}, listens on {address}: \
                      stop it, or take it over by --takeover"
