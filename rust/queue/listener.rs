@@ -10,7 +10,7 @@ use super::{Engine, Queue, Router};
 use crate::framing::{Receiver, Side};
 use crate::sys::clock;
 use crate::sys::hook::{self, Endpoint, Saved, Wake};
-use crate::sys::sock::{Addr, Sock};
+use crate::sys::sock::{Addr, FdError, Kind, Sock};
 use crate::sys::worker::{Runs, Work};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
@@ -124,7 +124,7 @@ impl Listener {
         let result = queue.and_then(|queue| {
             // Locked, so that nobody ends it between the table and its socket.
             let _inner = queue.inner.lock();
-            self.engine.add_queue(&queue, |_| Ok(())).map_err(|e| e.0)
+            self.engine.add_queue(&queue, unclaimed).map_err(|e| e.0)
         });
         if result.is_err() {
             self.router.stats.refused.add(1);
@@ -212,5 +212,14 @@ impl Runs for Listener {
         } else if this.opened.load(Relaxed) != 0 && this.accept(BATCH) {
             Self::kick(this.as_arc_borrow());
         }
+    }
+}
+
+/// Whether nobody else has an accepted connection: a program of sockops may have put it in a sockmap, whose
+/// place is ours, and without which its close would never end (sock_map_close()).
+fn unclaimed(kind: &Kind) -> Result<(), FdError> {
+    match kind.taken || kind.has_ulp {
+        true => Err((EBUSY, "another program has this connection")),
+        false => Ok(()),
     }
 }
