@@ -203,6 +203,11 @@ fn end_with(this: &Arc<Queue>, response: &[u8]) {
     }
     // In the midst of a body it would be taken for a part of that, which `end` cuts off.
     drop(out);
+    farewell(this);
+}
+
+/// Ends a connection after its last word, and reads for a while what still comes.
+pub(super) fn farewell(this: &Arc<Queue>) {
     end(this, How::Drain(FAREWELL.0, FAREWELL.1));
 }
 

@@ -98,9 +98,13 @@ impl Queue {
         }
         if matches!(inner.rx.state(), State::Ended(_)) && (!inner.known || self.leaves(&inner)) {
             // A client that left before its first head: nobody knows of it. Or one that has all it
-            // asked for.
+            // asked for, but may not have read it yet: what it said besides must not make a reset of its end.
+            let unread = inner.known && self.sock().readable().bytes > 0;
             drop(inner);
-            return close::end(self, close::How::Close);
+            return match unread {
+                true => close::farewell(self),
+                false => close::end(self, close::How::Close),
+            };
         }
         if let Some(moving) = &mut inner.moving {
             moving.settle(self.sock());
