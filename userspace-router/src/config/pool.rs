@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::health::{check, eject, Check, CheckTable, Eject, EjectTable};
 use super::place::Fault;
+use super::route::not_of_the_connection;
 use super::value::{choose, choose_or, number, one_for_each, DAY};
 use super::EngineKind;
 use crate::address::Address;
@@ -201,6 +202,9 @@ fn balance(table: &PoolTable) -> Result<Balance, Fault> {
         Some(("cookie", cookie)) => name(cookie).map(HashBy::Cookie),
         _ => None,
     };
+    if let Some(HashBy::Header(name)) = &by_what {
+        not_of_the_connection(name, by)?;
+    }
     by_what.map(Balance::Hash).ok_or_else(|| {
         let text = format!(
             "`{}` must be \"client\", \"header:NAME\" or \"cookie:NAME\"",

@@ -248,8 +248,32 @@ fn header(value: &Spanned<String>) -> Result<Header, Fault> {
         let text = format!("`{text}` must be a field's \"Name\" or \"Name: value\"");
         return Err(Fault::at(value.span(), text));
     }
+    not_of_the_connection(name, value)?;
     Ok(Header {
         name: name.to_owned(),
         value: wanted,
     })
 }
+
+/// Fields that are about the connection are not passed on, so they cannot be matched.
+pub(super) fn not_of_the_connection(name: &str, value: &Spanned<String>) -> Result<(), Fault> {
+    if !OF_THE_CONNECTION
+        .iter()
+        .any(|other| other.eq_ignore_ascii_case(name))
+    {
+        return Ok(());
+    }
+    let text =
+        format!("`{name}` is about the connection, and is not passed on: it cannot be matched");
+    Err(Fault::at(value.span(), text))
+}
+
+const OF_THE_CONNECTION: [&str; 7] = [
+    "connection",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];

@@ -285,6 +285,16 @@ fn errors_name_file_line_and_key() {
             "f.toml:6: [[listener]]: `[::1]:3` stands here twice",
         ),
         (
+            "pool = \"a\"",
+            "pool = \"a\"\nheaders = [\"Upgrade: websocket\"]",
+            "f.toml:11: headers: `Upgrade` is about the connection",
+        ),
+        (
+            "]\n[[route]]",
+            "]\nbalance = \"hash\"\nhash-by = \"header:TE\"\n[[route]]",
+            "f.toml:10: hash-by: `TE` is about the connection",
+        ),
+        (
             "127.0.0.1:1\",",
             "[::1]:2\",",
             "f.toml:7: backends: `[::1]:2` stands here twice",

@@ -102,6 +102,15 @@ struct Mark {
     end: usize,
 }
 
+/// Whether two names are the same to those who tell neither case nor `_` from `-`, as CGI does.
+pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
+    let dashed = |b: &u8| match *b {
+        b'_' => b'-',
+        other => other.to_ascii_lowercase(),
+    };
+    name.len() == other.len() && name.iter().map(dashed).eq(other.iter().map(dashed))
+}
+
 /// One of `Lines`.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'l> {

@@ -90,6 +90,11 @@ impl Forwarded {
         self.trusts(client) && !(self.writes_x() && is_same(line.name, "x-forwarded-for"))
     }
 
+    /// True if what this client says in a field of this name counts: it may be anybody's word about who it is.
+    pub fn believes(&self, name: &str, client: IpAddr) -> bool {
+        self.style == Style::None || !is_about_the_client(name.as_bytes()) || self.trusts(client)
+    }
+
     /// Writes the fields of this hop. `kept` is what came in, `host` what the client asked for.
     pub(super) fn write(&self, out: &mut Vec<u8>, kept: &Lines, host: &str, client: IpAddr) {
         let trusted = self.trusts(client);
@@ -148,11 +153,7 @@ fn is_about_the_client(name: &[u8]) -> bool {
 }
 
 fn is_same(name: &[u8], lower: &str) -> bool {
-    let dashed = |b: &u8| match *b {
-        b'_' => b'-',
-        other => other.to_ascii_lowercase(),
-    };
-    name.len() == lower.len() && name.iter().map(dashed).eq(lower.bytes())
+    fields::is_alike(name, lower.as_bytes())
 }
 
 /// Writes an address as text. That of IPv4 is in every request, and formatting it the general way

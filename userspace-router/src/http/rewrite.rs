@@ -153,6 +153,12 @@ impl Edit {
     fn removes(&self, line: &Line) -> bool {
         self.remove.iter().any(|name| line.is(name))
     }
+
+    /// The same, also of names that a back-end may take for one of these.
+    fn removes_alike(&self, line: &Line) -> bool {
+        let alike = |name: &String| fields::is_alike(line.name, name.as_bytes());
+        self.remove.iter().any(alike)
+    }
 }
 
 fn check(name: &str) -> Result<(), BadEdit> {
@@ -284,7 +290,8 @@ impl Request {
             } else if let (Some(hops), true) = (self.max_forwards, line.is("max-forwards")) {
                 let left = hops.saturating_sub(1).to_string();
                 fields::put(&mut out, line.name, left.as_bytes());
-            } else if rewrite.forwarded.passes(&line, hop.client) && !rewrite.request.removes(&line)
+            } else if rewrite.forwarded.passes(&line, hop.client)
+                && !rewrite.request.removes_alike(&line)
             {
                 out.extend_from_slice(line.bytes);
             }

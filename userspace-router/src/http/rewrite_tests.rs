@@ -271,3 +271,17 @@ fn what_trace_shows() {
     let shown = String::from_utf8(request.reflected()).unwrap();
     assert_eq!(shown, "TRACE /x HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n");
 }
+
+#[test]
+fn what_a_back_end_may_take_for_a_removed_field_is_removed_too() {
+    let mut rewrite = plain();
+    rewrite.request.remove("X-Remote-User").unwrap();
+    let head = forwarded(
+        "GET / HTTP/1.1\r\nHost: a\r\nX_Remote_User: root\r\nx-remote_user: root\r\nX-Remote: b\r\n\r\n",
+        &rewrite,
+    );
+    assert!(
+        !head.contains("root") && head.contains("X-Remote: b\r\n"),
+        "{head}"
+    );
+}

@@ -8,12 +8,15 @@ use crate::config::{Header, Host, Matches, Path};
 use crate::http::{without_port, Request};
 
 impl Matches {
-    /// True if it is.
-    pub fn fits(&self, request: &Request) -> bool {
+    /// True if it is. Of fields that are not `believed`, none fits.
+    pub fn fits(&self, request: &Request, believed: impl Fn(&str) -> bool) -> bool {
         self.host.fits(request.host())
             && self.path.fits(request.path_only())
             && (self.methods.is_empty() || self.methods.iter().any(|m| m == request.method()))
-            && self.headers.iter().all(|header| header.fits(request))
+            && self
+                .headers
+                .iter()
+                .all(|header| believed(&header.name) && header.fits(request))
     }
 }
 

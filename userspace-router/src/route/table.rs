@@ -74,11 +74,20 @@ impl Table {
 
 impl Policy for Table {
     fn plan(&self, request: &Request, client: SocketAddr, now: Instant) -> Result<Plan, Problem> {
-        let route = self.routes.iter().find(|route| route.matches.fits(request));
-        let route = route.ok_or(problem::NO_ROUTE)?;
+        let client = client.ip();
+        let believed = |route: &Route, name: &str| {
+            let forwarded = &route.terms.rewrite.forwarded;
+            forwarded.believes(name, client)
+        };
+        let fits = |route: &&Route| {
+            let believed = |name: &str| believed(route, name);
+            route.matches.fits(request, believed)
+        };
+        let route = self.routes.iter().find(fits).ok_or(problem::NO_ROUTE)?;
         let group = self.groups.get(route.pool).ok_or(problem::NO_ROUTE)?;
+        let key = group.key(request, client, |name| believed(route, name));
         Ok(Plan {
-            backends: group.order(group.key(request, client.ip()), now),
+            backends: group.order(key, now),
             terms: route.terms.clone(),
             link: group.pool.link.clone(),
             tag: route.pool,
@@ -136,13 +145,13 @@ impl Group {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn key(&self, request: &Request, client: IpAddr) -> u64 {
+    fn key(&self, request: &Request, client: IpAddr, believed: impl Fn(&str) -> bool) -> u64 {
         let Balance::Hash(by) = &self.pool.balance else {
             return 0;
         };
         let found = match by {
             HashBy::Client => None,
-            HashBy::Header(name) => request.values(name).next(),
+            HashBy::Header(name) => request.values(name).next().filter(|_| believed(name)),
             HashBy::Cookie(name) => request.cookie(name),
         };
         match (found, client.to_canonical()) {

@@ -236,3 +236,53 @@ fn the_fewest_outstanding_are_counted_by_the_trait() {
     table.ended(&attempt(3, now), Outcome::Abandoned, now);
     assert_eq!(plan(&table, &get, now), "312");
 }
+
+#[test]
+fn who_is_not_trusted_chooses_no_route_by_who_it_says_it_is() {
+    let routes = |heads: &str| {
+        table(&format!(
+            "[pool.p]\nbackends = [\"127.0.0.1:1\"]\n[pool.q]\nbackends = [\"127.0.0.1:2\"]\n\
+             [[route]]\npool = \"p\"\n[[route]]\npool = \"q\"\nheaders = [\"X_Forwarded-Proto: https\"]\n\
+             [route.heads]\n{heads}\n"
+        ))
+    };
+    let says = request("GET", "a", "/", "X_Forwarded-Proto: https\r\n");
+    let now = Instant::now();
+    // The client is 10.0.0.1.
+    for (heads, chosen) in [
+        ("", "1"),
+        ("trust = [\"10.0.0.0/8\"]", "2"),
+        ("trust = [\"192.0.2.0/24\"]", "1"),
+        ("forwarded = \"none\"", "2"),
+    ] {
+        assert_eq!(plan(&routes(heads), &says, now), chosen, "{heads}");
+    }
+}
+
+#[test]
+fn nor_a_back_end() {
+    let by = |trust: &str| {
+        table(&format!(
+            "[pool.p]\nbackends = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\"]\nbalance = \"hash\"\n\
+             hash-by = \"header:X-Forwarded-For\"\n[[route]]\npool = \"p\"\n[route.heads]\n{trust}\n"
+        ))
+    };
+    let now = Instant::now();
+    let choices = |table: &Table| -> String {
+        let says = |n| {
+            request(
+                "GET",
+                "a",
+                "/",
+                &format!("X-Forwarded-For: 192.0.2.{n}\r\n"),
+            )
+        };
+        let first = |n| plan(table, &says(n), now).remove(0);
+        let mut all: Vec<_> = (0..32).map(first).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().collect()
+    };
+    assert_eq!(choices(&by("trust = [\"10.0.0.0/8\"]")), "123");
+    assert_eq!(choices(&by("")).len(), 1);
+}
