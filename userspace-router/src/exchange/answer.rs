@@ -81,7 +81,7 @@ impl Exchange {
             if_quiet: false,
             note: self.note_answered(),
         };
-        self.command(send, Tag::Ending);
+        self.command(send, Tag::IntoFront);
         if close {
             self.drain_front();
         } else {

@@ -14,6 +14,7 @@
 
 use std::time::Instant;
 
+use underpass_proto::gen::DATA_MAX;
 use underpass_proto::{Command, Framing};
 
 use super::{Action, Back, Download, Exchange, Passing, Phase, Tag, Upload, Verdict};
@@ -113,6 +114,10 @@ impl Exchange {
         });
         let ask = self.asks();
         let data = self.render(ask);
+        if data.len() > DATA_MAX as usize {
+            // With what is added it is more than the engine takes in one command.
+            return self.answer(problem::HEAD_TOO_LONG, now);
+        }
         if ask {
             self.phase = Phase::Asking;
             self.deadline = Some(self.asking_ends().min(now + self.limits.ask));

@@ -14,7 +14,7 @@ use super::{Router, SPARE_HEAD, SPARE_MAX};
 use crate::config::Link;
 use crate::engine::Engine;
 use crate::exchange::note::Note;
-use crate::exchange::{Exchange, Line, Place, Record};
+use crate::exchange::{Exchange, Line, Place, Record, Tag};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
 use crate::proxy_protocol::{self, Ends};
@@ -211,6 +211,24 @@ impl<E: Engine> Router<E> {
         if self.fronts.get(&id).filter(last).is_some() {
             self.close_front(id);
         }
+    }
+
+    /// The answer of an exchange that is over was refused, because its client reads none, or memory is short: what
+    /// comes next would be taken for it.
+    pub(super) fn answer_lost(&mut self, id: u32, serial: u32, now: Instant) {
+        let Some(front) = self.fronts.get(&id) else {
+            return;
+        };
+        // While an exchange runs, `Front::serial` is its first one.
+        let age = token_serial(front.serial.wrapping_sub(serial));
+        if age == 0 || age > token_serial(u32::MAX) / 2 {
+            return;
+        }
+        if front.exchange.is_some() {
+            return self.with_exchange(id, now, |exchange| exchange.refused(Tag::IntoFront, now));
+        }
+        self.forget_front(id);
+        self.end(Command::QueueAbort { id });
     }
 
     /// Closes a connection on which nothing happens.

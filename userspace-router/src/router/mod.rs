@@ -320,6 +320,8 @@ impl<E: Engine> Router<E> {
             self.with_exchange(front, now, |exchange| exchange.refused(tag, now));
         } else if kind == Kind::Tagged(Tag::IntoBack) {
             self.refused_late(front, serial);
+        } else if kind == Kind::Tagged(Tag::IntoFront) {
+            self.answer_lost(front, serial, now);
         }
     }
 

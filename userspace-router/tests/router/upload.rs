@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Uploads: asked, declined, accepted, pipelined.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::support::*;
 
 fn put(length: usize) -> String {
@@ -250,4 +255,48 @@ fn over_ipv6() {
     client.send("abc");
     assert_eq!(status(&client.head()), 200);
     assert_eq!(client.body(64), sha256(b"abc").into_bytes());
+}
+
+#[test]
+fn of_answers_that_a_client_does_not_read_none_is_left_out() {
+    const COUNT: usize = 2_500;
+    // Each is as long as what was asked, so that few fill all buffers.
+    let filler = "x".repeat(4_000);
+    let request = move |number: usize| {
+        format!("TRACE /{number} HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nX: {filler}\r\n\r\n")
+    };
+    let router = Router::start(&[named("last")], "trace = true", "");
+    let mut client = router.connect();
+    let asker = client.stream.try_clone().expect("a descriptor");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let asks = asked.clone();
+    let asking = std::thread::spawn(move || {
+        for number in 0..COUNT {
+            // The connection may end meanwhile.
+            if (&asker).write_all(request(number).as_bytes()).is_err() {
+                return;
+            }
+            asks.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    // Until all is asked, or nothing more is taken of it.
+    let mut before = usize::MAX;
+    while !asking.is_finished() && before != asked.load(Ordering::Relaxed) {
+        before = asked.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(300)); // between two looks
+    }
+    // All of them, or as many as there are before a reset.
+    client.stream.shutdown(std::net::Shutdown::Write).ok();
+    let read = client.try_rest();
+    let text = String::from_utf8(read).expect("text");
+    let answers: Vec<_> = text.split("TRACE /").skip(1).collect();
+    for (number, answer) in answers.iter().enumerate() {
+        let wanted = format!("{number} ");
+        assert!(
+            answer.starts_with(&wanted),
+            "answer {number}: {:.20}",
+            answer
+        );
+    }
+    asking.join().expect("no panic");
 }

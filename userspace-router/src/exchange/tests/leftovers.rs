@@ -72,3 +72,17 @@ fn one_that_accepted_and_was_given_up_before_the_body_went() {
     assert_eq!(scene.told(), "");
     assert_eq!(refused(&mut scene), "send(1,502) drain(1) finished(false)");
 }
+
+#[test]
+fn a_head_that_is_too_long_with_what_is_added_is_the_clients_fault() {
+    let field = "x".repeat(64_990);
+    let mut scene = Scene::asking(
+        &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {field}\r\n\r\n"),
+        2,
+    );
+    scene.told();
+    let told = scene.connected(5, false);
+    assert!(told.starts_with("abort(5) send(1,431)"), "{told}");
+    assert_eq!(scene.exchange.record.asked.len(), 1);
+    assert_eq!(scene.exchange.record.asked[0].1, Verdict::Asked);
+}
