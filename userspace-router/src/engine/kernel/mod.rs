@@ -170,7 +170,9 @@ impl KernelEngine {
             let errno = error.raw_os_error().unwrap_or(ENOBUFS);
             let unsent = self.pending.since(self.batch_from);
             // Nor was what asked for a dump, if it was among them.
-            self.dump = None;
+            let from = self.batch_from;
+            let sent = |&(number, _): &(u32, _)| (number.wrapping_sub(from) as i32) < 0;
+            self.dump = self.dump.take().filter(sent);
             for entry in unsent {
                 self.refuse(entry.token, entry.name, errno, "it was not sent".to_owned());
             }

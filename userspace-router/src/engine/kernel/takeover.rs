@@ -54,20 +54,16 @@ impl KernelEngine {
                 Replaced::Anybody => address.is_some(),
                 Replaced::These(ids) => ids.contains(&id),
             };
-            let Some(address) = address.filter(|_| !is_replaced) else {
-                if is_replaced {
-                    formers.push(Former {
-                        id,
-                        addresses: held,
-                    });
+            match address {
+                _ if is_replaced => {}
+                None => continue,
+                Some(_) if port == 0 => {}
+                Some(address) => {
+                    return Err(EngineError::Failed(format!(
+                        "router {id} of the module, a process with netlink port {port}, listens on {address}: \
+                         stop it, or take it over by --takeover"
+                    )));
                 }
-                continue;
-            };
-            if port != 0 {
-                return Err(EngineError::Failed(format!(
-                    "router {id} of the module, a process with netlink port {port}, listens on {address}: \
-                     stop it, or take it over by --takeover"
-                )));
             }
             formers.push(Former {
                 id,
