@@ -9,7 +9,7 @@
 
 use super::connection::Relayed;
 use super::{Inner, Queue};
-use crate::framing::State;
+use crate::framing::{Side, State};
 use crate::netlink::event;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
@@ -37,6 +37,10 @@ impl Queue {
             inner.pending.done = None;
         }
         if inner.pending.head {
+            if self.keeps_answers_waiting() {
+                // `writable` brings it back.
+                return;
+            }
             if let State::Ready { len, over_limit } = inner.rx.state() {
                 let Some(owner) = self.router.take_credit() else {
                     return self.wait();
@@ -53,6 +57,13 @@ impl Queue {
         if inner.pending.closed && self.sent(event::closed(self, inner, false)) {
             inner.pending.closed = false;
         }
+    }
+
+    /// Whether a client has not read answers that are behind its last head. Then its next head waits:
+    /// the answer would find no room, or pass those.
+    fn keeps_answers_waiting(&self) -> bool {
+        let out = self.out.lock();
+        self.side == Side::Front && out.unsent() > 0 && out.broken().is_none()
     }
 
     /// Whether it ends by itself, after the last of what it receives: its response was passed on,

@@ -49,8 +49,11 @@ impl Queue {
         if let Some(writer) = writer {
             Queue::kick(writer.as_arc_borrow());
         }
-        // A draining queue may close once all is out.
-        if self.inner.lock().life != Life::Open {
+        // A draining queue may close once all is out, and a head may go up that waited for it.
+        let inner = self.inner.lock();
+        let waited = inner.life != Life::Open || inner.pending.head;
+        drop(inner);
+        if waited {
             self.advance();
         }
     }
@@ -149,6 +152,10 @@ impl Queue {
         } else if readable.closed {
             self.broken(inner);
         } else {
+            if readable.bytes > 0 {
+                // It stays until the rest of the head is there.
+                self.sock().unpin();
+            }
             return Step::Wait;
         }
         Step::Again

@@ -114,10 +114,15 @@ void up_sk_set_nodelay(struct sock *sk)
 	tcp_sock_set_nodelay(sk);
 }
 
-/* The socket's lock is held. */
-void up_sk_no_linger(struct sock *sk)
+/*
+ * SO_LINGER would have whoever drops the last reference wait for the peer (inet_release()): a
+ * thread of ours, or the kernel's one work item for all files. With SO_RCVLOWAT a whole head might
+ * be there and nobody woken. Accepted sockets inherit both. The socket's lock is held.
+ */
+void up_sk_no_options(struct sock *sk)
 {
 	sock_reset_flag(sk, SOCK_LINGER);
+	WRITE_ONCE(sk->sk_rcvlowat, 1);
 }
 
 void up_rx_status(struct sock *sk, struct up_rx *rx)

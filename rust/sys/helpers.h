@@ -77,7 +77,7 @@ int up_send_pages(struct socket *sock, const struct bio_vec *ranges, __u32 count
 		  size_t bytes);
 int up_sk_abort(struct sock *sk, int err);
 void up_sk_set_nodelay(struct sock *sk);
-void up_sk_no_linger(struct sock *sk);
+void up_sk_no_options(struct sock *sk);
 
 int up_adopted_init(void);
 void up_ulp_hold(struct sock *sk);
@@ -94,6 +94,7 @@ struct sk_buff *up_rx_next(struct sock *sk, struct sk_buff *skb);
 int up_rx_read(struct sock *sk, void *arg, size_t max, up_actor actor);
 int up_rx_take(struct sock *sk, __u32 *ahead, void *arg, size_t max, up_actor actor);
 void up_rx_done(struct sock *sk, __u32 *ahead);
+void up_rx_unpin(struct socket *sock);
 __s32 up_rx_offset(struct sock *sk, struct sk_buff *skb, __u32 ahead);
 
 __u32 up_skb_len(const struct sk_buff *skb);

@@ -108,9 +108,7 @@ pub fn adopt<T: Endpoint>(
             // our callbacks and without it.
             gen::up_ulp_hold(sk);
             gen::up_sk_set_callbacks(sk, &ours::<T>());
-            // SO_LINGER, which accepted sockets inherit, would have whoever drops the last reference wait
-            // for the peer (inet_release()): a thread of ours, or the kernel's one work item for all files.
-            gen::up_sk_no_linger(sk);
+            gen::up_sk_no_options(sk);
         }
     }
     // SAFETY: taken above.
@@ -153,7 +151,7 @@ pub fn release<T: Endpoint>(this: &Arc<T>) -> Option<Retired<T>> {
             }
             gen::up_sk_set_user_data(sk, core::ptr::null_mut());
             // Its owner may have asked for it since.
-            gen::up_sk_no_linger(sk);
+            gen::up_sk_no_options(sk);
         }
         gen::up_callback_unlock(sk);
         gen::up_release_sock(sk);

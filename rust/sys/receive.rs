@@ -170,6 +170,13 @@ impl Sock {
         }
     }
 
+    /// What is to stay unread for long keeps no more memory than it needs, so that more can be received. To
+    /// be called while nothing is taken ahead.
+    pub fn unpin(&self) {
+        // SAFETY: a valid TCP socket, which this task has not locked; process context.
+        unsafe { gen::up_rx_unpin(self.raw()) };
+    }
+
     /// The `ahead` bytes that were taken leave the receive queue.
     pub fn settle(&self, ahead: &mut u32) {
         if *ahead > 0 {

@@ -245,7 +245,7 @@ impl Drop for Sock {
         if self.accepted {
             // Inherited of its listener, if that was not adopted first.
             // SAFETY: a valid socket, locked.
-            self.locked(|sk| unsafe { gen::up_sk_no_linger(sk) });
+            self.locked(|sk| unsafe { gen::up_sk_no_options(sk) });
             // SAFETY: accepted here, so owned; nothing uses it afterwards.
             unsafe { bindings::sock_release(self.sock.as_ptr()) };
         } else {

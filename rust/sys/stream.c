@@ -64,6 +64,84 @@ int up_rx_take(struct sock *sk, __u32 *ahead, void *arg, size_t max, up_actor ac
 	return took;
 }
 
+/* A copy of the last `len` bytes of skb, in single pages. NULL: no memory, or too many. */
+static struct sk_buff *up_copy_rest(struct sk_buff *skb, u32 len)
+{
+	u32 head = min_t(u32, len, SKB_MAX_ORDER(0, 0)), at = skb->len - len;
+	struct sk_buff *copy;
+	int err, i;
+
+	copy = alloc_skb_with_frags(head, len - head, 0, &err, GFP_KERNEL);
+	if (!copy)
+		return NULL;
+	err = skb_copy_bits(skb, at, skb_put(copy, head), head);
+	at += head;
+	for (i = 0; !err && i < skb_shinfo(copy)->nr_frags; i++) {
+		const skb_frag_t *frag = &skb_shinfo(copy)->frags[i];
+
+		err = skb_copy_bits(skb, at, skb_frag_address(frag), skb_frag_size(frag));
+		at += skb_frag_size(frag);
+	}
+	if (err) {
+		kfree_skb(copy);
+		return NULL;
+	}
+	copy->data_len = len - head;
+	copy->len = len;
+	return copy;
+}
+
+/* Says whether more can be received now. The socket is locked, and nothing was taken ahead. */
+static bool up_unpin_first(struct sock *sk)
+{
+	struct sk_buff *skb = skb_peek(&sk->sk_receive_queue), *copy;
+	__s32 off;
+
+	if (!skb || !skb_frags_readable(skb) ||
+	    TCP_SKB_CB(skb)->tcp_flags & (TCPHDR_SYN | TCPHDR_FIN))
+		return false;
+	off = up_rx_offset(sk, skb, 0);
+	if (off < 0 || off >= (__s32)skb->len)
+		return false;
+	if (skb->truesize < SKB_TRUESIZE(skb->len - off) + READ_ONCE(sk->sk_rcvbuf) / 8)
+		return false;
+	copy = up_copy_rest(skb, skb->len - off);
+	if (!copy)
+		return false;
+	/* As tcp_collapse() does it. */
+	memcpy(copy->cb, skb->cb, sizeof(skb->cb));
+	skb_copy_decrypted(copy, skb);
+	TCP_SKB_CB(copy)->seq = tcp_sk(sk)->copied_seq;
+	__skb_queue_before(&sk->sk_receive_queue, skb, copy);
+	skb_set_owner_r(copy, sk);
+	__skb_unlink(skb, &sk->sk_receive_queue);
+	consume_skb(skb);
+	return true;
+}
+
+/*
+ * TCP merges what it receives into buffers as large as all that may wait. A few unread bytes at
+ * the end of one keep all of it: the window may stay shut until they are read, which a part of
+ * a head is not until the rest came. If an eighth of the receive buffer is kept for nothing,
+ * those bytes get a buffer of their own. The socket is not locked.
+ */
+void up_rx_unpin(struct socket *sock)
+{
+	struct msghdr msg = { };
+	struct kvec vec;
+	char byte;
+	bool more;
+
+	lock_sock(sock->sk);
+	more = up_unpin_first(sock->sk);
+	release_sock(sock->sk);
+	if (!more)
+		return;
+	/* Who reads tells the peer of a wider window (tcp_cleanup_rbuf()), also who only peeks. */
+	vec = (struct kvec){ .iov_base = &byte, .iov_len = sizeof(byte) };
+	kernel_recvmsg(sock, &msg, &vec, 1, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+}
+
 /*
  * MSG_SPLICE_PAGES cuts every range into single pages, each a frag that costs again at
  * the receiver. What came in compound pages leaves in them by the way of zero copy: its

@@ -120,6 +120,9 @@ impl Table {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
+        if queue.keeps_answers_waiting() {
+            return;
+        }
         if queue.scan() || (queue.fill(queue.head_limit) && queue.scan()) {
             self.head_ready(id);
         }

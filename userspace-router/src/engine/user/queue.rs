@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use underpass_framing::{Malformed, Next, Receiver, State, HEAD_LATE};
+use underpass_framing::{Malformed, Next, Receiver, Side, State, HEAD_LATE};
 use underpass_proto::gen::SEND_LIMIT;
 
 use super::input::Input;
@@ -265,6 +265,12 @@ impl Queue {
 
     pub fn unsent(&self) -> usize {
         self.output.len() - self.flushed
+    }
+
+    /// Whether a client has not read answers that are behind the last head. Then the next head waits: its
+    /// answer would find no room, or pass those.
+    pub fn keeps_answers_waiting(&self) -> bool {
+        self.receiver.side() == Side::Front && self.unsent() > 0 && !self.write_broken
     }
 
     /// Sends what waits, and the FIN behind it. True if nothing is left to do.

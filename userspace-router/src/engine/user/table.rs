@@ -130,6 +130,10 @@ impl Table {
             };
             match queue.receiver.state() {
                 State::Collecting(_) => {
+                    if queue.keeps_answers_waiting() {
+                        queue.notice_error();
+                        return false;
+                    }
                     if queue.scan() {
                         self.head_ready(id);
                     } else if queue.at_end {
@@ -176,7 +180,7 @@ impl Table {
         let queue = self.queues.get_mut(&id)?;
         let mut over = queue.write_broken || queue.stream.is_none();
         let (mut until, mut again) = (None, false);
-        let drains = matches!(queue.closing, Closing::Drain { .. });
+        let mut drains = false;
         match &mut queue.closing {
             Closing::No => {}
             Closing::Flush { until: end } => {
@@ -197,7 +201,9 @@ impl Table {
                         break;
                     }
                 }
-                over |= left == 0 || Instant::now() >= end || (queue.at_end && flushed);
+                // What is left unread may end the connection with a reset: not before all was sent.
+                over |= Instant::now() >= end || (flushed && (queue.at_end || left == 0));
+                drains = left > 0;
                 queue.closing = Closing::Drain {
                     bytes: left,
                     until: end,
