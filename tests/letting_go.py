@@ -71,6 +71,9 @@ def orphans():
             assert r.event("head", f)["generation"] == 2
         else:
             c, f, *rest = half_a_response(p)
+        if number % 3 == 2:
+            # It takes the rest back, and says nothing more.
+            r.do("cancel", id=rest[0], generation=1)
         clients.append(c)
         others.append(rest)
     r.close()

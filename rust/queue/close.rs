@@ -171,11 +171,15 @@ pub(super) fn orphaned(this: &Arc<Queue>, inner: &Inner) -> bool {
 
 /// Ends a queue whose router did not come back.
 pub(super) fn end_orphan(this: &Arc<Queue>) {
-    let waits = {
+    let (waits, cut) = {
         let inner = this.inner.lock();
-        this.side == Side::Front && matches!(inner.rx.state(), State::Ready { .. })
+        let waits = this.side == Side::Front && matches!(inner.rx.state(), State::Ready { .. });
+        (waits, this.out.lock().is_cut())
     };
-    if waits {
+    if cut {
+        // It took a forward back, and did not live to say what follows.
+        end(this, How::Abort);
+    } else if waits {
         end_with(this, NO_ROUTER);
     } else {
         end(this, How::Close);

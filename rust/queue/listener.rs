@@ -171,7 +171,8 @@ impl Listener {
     /// Accepts who waits, and then is gone. Without memory for one it stays in the table, and
     /// the clock tries again.
     fn empty(self: &Arc<Self>) {
-        loop {
+        // Its owner may let it listen on: who comes from now on is not waited for.
+        for _ in 0..=self.sock.backlog() {
             match self.sock.accept() {
                 Ok(Some(child)) => self.adopt(child),
                 Err(e) if e == ECONNABORTED => {}

@@ -34,6 +34,8 @@ pub struct Output {
     fin_sent: bool,
     broken: Option<u32>,
     closing: bool,
+    /// The last body was moved in only in part, and the router has said nothing since.
+    cut: bool,
     /// What may become of the next head that the peer sends; see `relay.rs`.
     armed: Option<Arming>,
     /// The queue whose body is moved in.
@@ -51,6 +53,7 @@ impl Output {
             fin_sent: false,
             broken: None,
             closing: false,
+            cut: false,
             armed: None,
             writer: None,
             sent: 0,
@@ -87,6 +90,16 @@ impl Output {
     pub fn close(&mut self) {
         self.closing = true;
         self.armed = None;
+    }
+
+    /// The body that was moved in ends here, before its end.
+    pub fn cut_off(&mut self) {
+        self.cut = true;
+    }
+
+    /// Whether the peer would take a part of a body for the whole, or what comes next for the rest.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Nothing can be sent from now on.
@@ -127,6 +140,7 @@ impl Output {
     /// changed.
     pub fn put(&mut self, sock: &Sock, parts: &[&[u8]], more: bool) -> Result<Flush> {
         let mut gone = 0;
+        self.cut = false;
         if self.unsent() == 0 && self.broken.is_none() {
             match sock.send(parts, more) {
                 Ok(n) => gone = n,

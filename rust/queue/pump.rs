@@ -141,9 +141,10 @@ impl Queue {
                 false => Step::Wait,
             };
         }
-        if inner.rx.scanned() < readable.bytes {
-            // The piece could not be read; it stays there.
-            return Step::Retry;
+        if inner.rx.scanned() < readable.bytes && !readable.closed {
+            // In device memory, where no head can be read; `sk_state_change` brings the queue back.
+            self.sock().abort();
+            return Step::Wait;
         }
         if readable.fin {
             if inner.rx.fin() == Fin::Ended {

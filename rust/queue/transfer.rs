@@ -295,6 +295,7 @@ impl Queue {
                 target.rests.store(u32::from(relayed.is_some()), Relaxed);
             } else {
                 let _ = out.disarm();
+                out.cut_off();
             }
             if ending.aborts_target() {
                 // Whoever ends it once told, and before it is reset here, must not end it by FIN.

@@ -68,13 +68,22 @@ bool up_ulp_is_ours(const struct sock *sk)
 	return READ_ONCE(inet_csk(sk)->icsk_ulp_ops) == &up_ulp;
 }
 
-/* A task pays for what it accepts. A work item is in no group: here the listener's pays. */
+/*
+ * A task pays for what it accepts. A thread of ours is in no group: here the listener's pays. If
+ * somebody put the thread into one, that pays: __inet_accept() would drop the other unreleased.
+ */
 static void up_inherit_memcg(const struct sock *listener, struct sock *child)
 {
 #ifdef CONFIG_MEMCG
 	struct mem_cgroup *memcg = mem_cgroup_from_sk(listener);
+	bool in_group;
 
-	if (memcg && (current->flags & PF_KTHREAD)) {
+	if (!memcg || !(current->flags & PF_KTHREAD))
+		return;
+	rcu_read_lock();
+	in_group = !mem_cgroup_is_root(mem_cgroup_from_task(current));
+	rcu_read_unlock();
+	if (!in_group) {
 		css_get(&memcg->css);
 		child->sk_memcg = memcg;
 	}

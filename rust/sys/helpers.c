@@ -125,6 +125,11 @@ void up_sk_no_options(struct sock *sk)
 	WRITE_ONCE(sk->sk_rcvlowat, 1);
 }
 
+__u32 up_sk_backlog(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_max_ack_backlog);
+}
+
 void up_rx_status(struct sock *sk, struct up_rx *rx)
 {
 	int inq = tcp_inq(sk);

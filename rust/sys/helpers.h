@@ -78,6 +78,7 @@ int up_send_pages(struct socket *sock, const struct bio_vec *ranges, __u32 count
 int up_sk_abort(struct sock *sk, int err);
 void up_sk_set_nodelay(struct sock *sk);
 void up_sk_no_options(struct sock *sk);
+__u32 up_sk_backlog(const struct sock *sk);
 
 int up_adopted_init(void);
 void up_ulp_hold(struct sock *sk);

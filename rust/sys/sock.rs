@@ -107,6 +107,12 @@ impl Sock {
         Ok(Some(accepted))
     }
 
+    /// How many connections may wait to be accepted (`listen(2)`). One more than that may.
+    pub fn backlog(&self) -> u32 {
+        // SAFETY: a valid TCP socket.
+        unsafe { gen::up_sk_backlog(self.sk()) }
+    }
+
     pub(super) fn raw(&self) -> *mut bindings::socket {
         self.sock.as_ptr()
     }
