@@ -11,7 +11,7 @@ import threading
 from scene import DEBUG, MIB, connect, content
 from ynlrouter import DEADLINE, Router, read_exactly, tap, wait_for
 
-BYTES = MIB if DEBUG else 4 * MIB
+BYTES = 2 * MIB if DEBUG else 4 * MIB
 
 
 def head(number, size):
@@ -30,7 +30,8 @@ class Asks:
 
     def __init__(self, address, heads):
         self.socket = connect(address)
-        # Does not grow, or much would have to be sent to fill it.
+        # So they do not grow, or much would have to be sent to fill them.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 50_000)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
         self.sent = 0
         self.thread = threading.Thread(target=self.send, args=(heads,), daemon=True)
@@ -61,9 +62,10 @@ def answer_next(r, number, wanted, data):
     e = r.event("head")
     assert e["head"] == wanted, f"head {number}: {e['head'][:20]!r}"
     assert e["generation"] == number
-    r.do("forward", id=e["id"], generation=number, framing="none")
     if data:
+        # Before what makes room for the next head.
         r.do("send", id=e["id"], data=data)
+    r.do("forward", id=e["id"], generation=number, framing="none")
     return e["id"]
 
 
@@ -88,8 +90,9 @@ def unread():
     """Answers that a client does not read keep its next requests waiting, and each finds room."""
     r = Router({"grace": 0})
     _, address = r.listen()
-    size = 16_000
-    heads = [head(number, size) for number in range(1, BYTES // size)]
+    # Together more than all buffers between may grow to.
+    size = 30_000
+    heads = [head(number, size) for number in range(1, 6 * MIB // size)]
     asks = Asks(address, heads)
     asks.wait_until_full()
     reads = threading.Event()
@@ -105,18 +108,22 @@ def unread():
             errors.append(e)
 
     reader = threading.Thread(target=reading, daemon=True)
+    def unsent(queue):
+        return r.do("queue-get", id=queue).get("unsent")
+
     reader.start()
     waited = 0
     for number, wanted in enumerate(heads, 1):
         queue = answer_next(r, number, wanted, answer(number, size))
-        q = r.do("queue-get", id=queue)
-        if q.get("unsent"):
-            waited += 1
-            if "head" in r.events_now():
-                # Nothing was sent since.
-                assert not r.do("queue-get", id=queue).get("unsent"), "told though an answer waits"
-            elif q["state"] == "ready":
-                reads.set()
+        if reads.is_set() or number == len(heads) or not unsent(queue):
+            continue
+        # Nothing is sent meanwhile.
+        waited += 1
+        wait_for("the next one", lambda q=queue: r.do("queue-get", id=q)["state"] == "ready")
+        if "head" in r.events_now():
+            assert not unsent(queue), "told though an answer waits"
+        elif unsent(queue):
+            reads.set()
     assert reads.is_set(), f"no request waited, but {waited} answers"
     reader.join()
     assert not errors, errors
