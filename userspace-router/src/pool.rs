@@ -309,19 +309,21 @@ impl Pool {
         generation == turn || after(generation, turn)
     }
 
-    /// This front queue waits for no connection any more.
-    pub fn give_up(&mut self, front: u32) {
+    /// This front queue waits for no connection any more. Says whether it did.
+    pub fn give_up(&mut self, front: u32) -> bool {
         let Some(backend) = self.waits_for.remove(&front) else {
-            return;
+            return false;
         };
         let Some(entry) = self.backends.get_mut(&backend) else {
-            return;
+            return false;
         };
         if let Some(at) = entry.waiting.iter().position(|w| w.asker.front == front) {
             if let Some(waiting) = entry.waiting.remove(at) {
                 self.patience.remove(&(waiting.until, front));
+                return true;
             }
         }
+        false
     }
 
     /// Idle connections that may serve this front queue only.

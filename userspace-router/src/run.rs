@@ -19,7 +19,7 @@ use tokio::runtime;
 use tokio::sync::mpsc::UnboundedSender;
 use underpass::access::AccessLog;
 use underpass::config::{Config, EngineKind, Listener};
-use underpass::engine::kernel::{Former, KernelEngine, Replaced, Terms};
+use underpass::engine::kernel::{meets, Former, KernelEngine, Replaced, Terms};
 use underpass::engine::user::UserEngine;
 use underpass::engine::{Engine, EngineError, Left};
 use underpass::health::check::Checks;
@@ -107,7 +107,8 @@ pub async fn prepare(
         EngineKind::User => Vec::new(),
     };
     for address in &addresses {
-        if !formers.iter().any(|f| f.addresses.contains(address)) {
+        let held = |former: &Former| former.addresses.iter().any(|held| meets(*held, *address));
+        if !formers.iter().any(held) {
             // A stranger who shares it would get a part of the clients.
             probe(*address)?;
         }

@@ -137,6 +137,12 @@ pub trait Engine: Send {
     /// The router stops: nothing more is accepted, and nothing is kept for a successor.
     fn shutdown(&mut self);
 
+    /// Waits until all that is being ended has sent what it had to. Nothing is given to the engine meanwhile.
+    fn last_words(&mut self) -> impl Future<Output = ()> + Send {
+        // What ends goes on in the kernel.
+        std::future::ready(())
+    }
+
     /// Waits until there is something to tell, and appends all that there is. Commands may
     /// be held until then. Safe to cancel.
     ///

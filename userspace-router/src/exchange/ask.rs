@@ -281,7 +281,9 @@ impl Exchange {
 
     /// True if this final response says "not me", and somebody else may still be asked.
     pub(super) fn is_decline(&self, status: u16) -> bool {
-        self.download == Download::Awaiting
+        // Of one that was taken over nobody else can be asked.
+        !self.resumed
+            && self.download == Download::Awaiting
             && self.taken == 0
             && self.plan.terms.decline.contains(&status)
     }

@@ -365,6 +365,12 @@ impl Exchange {
         }
     }
 
+    /// Whether its time ended before there was a connection.
+    pub fn asks_in_vain(&self, now: Instant) -> bool {
+        let late = self.deadline.is_some_and(|deadline| deadline <= now);
+        late && !self.over && self.phase == Phase::Connecting
+    }
+
     /// The deadline has passed.
     pub fn timeout(&mut self, now: Instant) {
         if self.over || self.deadline.is_none_or(|deadline| deadline > now) {

@@ -30,6 +30,7 @@ pub struct Health {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ejection {
+    since: Instant,
     time: Duration,
     until: Instant,
     /// When the trial began.
@@ -98,17 +99,21 @@ impl Health {
             return;
         }
         if let Some(ejection) = &mut self.ejected {
-            ejection.trial = Some(now);
+            // One that still runs counts when it ends, however long that takes.
+            ejection.trial.get_or_insert(now);
             ejection.until = now + ejection.time;
         }
+    }
+
+    /// It failed as often as those that are left out, and is not, as the last one.
+    pub fn is_failing(&self, rules: &Eject) -> bool {
+        self.failures >= rules.failures
     }
 
     /// A request went well that was sent at `began`.
     pub fn succeeded(&mut self, began: Instant, now: Instant) -> Option<Change> {
         self.failures = 0;
-        let ejection = self
-            .ejected
-            .filter(|ejection| ejection.is_tried_by(began))?;
+        let ejection = self.ejected.filter(|ejection| began > ejection.since)?;
         self.last = Some((ejection, now));
         self.ejected = None;
         Some(Change::Returned)
@@ -171,6 +176,7 @@ impl Ejection {
     fn new(time: Duration, now: Instant) -> Self {
         Self {
             time,
+            since: now,
             until: now + time,
             trial: None,
         }

@@ -21,6 +21,8 @@ struct Load {
     weight: u32,
     /// For turns: how far it is behind (or ahead of) its share.
     credit: i64,
+    /// Goes round with each of its turns.
+    turns: u32,
     /// Requests that it has now.
     outstanding: u64,
     /// Stands for its address in the hash.
@@ -33,6 +35,7 @@ impl Balancer {
         let load = |member: &Member| Load {
             weight: member.weight,
             credit: 0,
+            turns: 0,
             outstanding: 0,
             seed: seed(&member.address),
         };
@@ -48,6 +51,9 @@ impl Balancer {
             Balance::RoundRobin => {
                 let chosen = self.take_turn(candidates);
                 self.sort_by_credit(candidates);
+                let others = candidates.iter().copied().filter(|&at| Some(at) != chosen);
+                let stand_in = self.stand_in(chosen, others);
+                to_front(candidates, stand_in);
                 to_front(candidates, chosen);
             }
             Balance::LeastOutstanding => {
@@ -100,6 +106,30 @@ impl Balancer {
         let (_, chosen) = best?;
         self.members.get_mut(chosen)?.credit -= total;
         Some(chosen)
+    }
+
+    /// Who is asked if the chosen one does not take it. Turns repeat, and so would this: the golden section goes
+    /// through the others by their weights, whichever the number of turns is.
+    fn stand_in(
+        &mut self,
+        chosen: Option<usize>,
+        others: impl Iterator<Item = usize> + Clone,
+    ) -> Option<usize> {
+        const GOLDEN: u32 = 2_654_435_769; // 2^32 by it
+        let chosen = self.members.get_mut(chosen?)?;
+        let part = u64::from(chosen.turns);
+        chosen.turns = chosen.turns.wrapping_add(GOLDEN);
+        let weight = |at: usize| u64::from(self.members.get(at).map_or(0, |load| load.weight));
+        let total: u64 = others.clone().map(weight).sum();
+        // Weights are below 2^16, members, too.
+        let mut left = (part * total) >> 32;
+        for at in others {
+            match left.checked_sub(weight(at)) {
+                Some(less) => left = less,
+                None => return Some(at),
+            }
+        }
+        None
     }
 
     fn sort_by_credit(&self, candidates: &mut [usize]) {

@@ -95,11 +95,11 @@ impl Policy for Table {
     }
 
     fn resumed(&self, mark: u32) -> Option<Arc<Terms>> {
-        let fits = |route: &&Route| route.terms.rewrite.mark() == mark;
-        self.routes
-            .iter()
-            .find(fits)
-            .map(|route| route.terms.clone())
+        let fits = |terms: &&Arc<Terms>| terms.rewrite.mark() == mark;
+        let terms = self.routes.iter().map(|route| &route.terms);
+        // Several may have it. Whoever ran under the most patient one is not to be cut off.
+        let patience = |terms: &&Arc<Terms>| terms.limits.as_ref().map(|own| own.response);
+        terms.filter(fits).max_by_key(patience).cloned()
     }
 
     fn asked(&self, attempt: &Attempt) {
@@ -176,13 +176,21 @@ impl Group {
         let members = 0..health.len();
         order.clear();
         order.extend(members.clone().filter(|&at| !is(at, Usable::No)));
-        if order.is_empty() {
+        let rules = self.pool.eject.as_ref();
+        let fails = |h: &Health| rules.is_some_and(|rules| h.is_failing(rules));
+        let well = |h: &Health| h.usable(now) == Usable::Yes && !fails(h);
+        let any_well = health.iter().any(well);
+        if !any_well {
+            // Each may have recovered, also before its time is over.
+            order.clear();
             order.extend(members);
         }
         balancer.order(order, key);
-        // Who is on trial is asked first, or not at all.
-        let first = order.first().copied();
-        order.retain(|&at| Some(at) == first || !is(at, Usable::Trial));
+        if any_well {
+            // Who is on trial is asked first, or not at all.
+            let first = order.first().copied();
+            order.retain(|&at| Some(at) == first || !is(at, Usable::Trial));
+        }
         let address = |at: usize| self.pool.members.get(at).map(|m| m.address.clone());
         order.iter().copied().filter_map(address).collect()
     }

@@ -213,6 +213,9 @@ fn the_last_one_stays_and_if_all_are_down_all_are_asked() {
             now,
         );
     }
+    // It failed as well, so nobody is better than the others.
+    assert_eq!(plan(&table, &get, now).len(), 3);
+    table.ended(&attempt(3, now), Outcome::Answered(200), now);
     assert_eq!(plan(&table, &get, now), "3");
     let check = |port, outcome| table.checked(0, &attempt(port, now).backend, outcome);
     check(3, Err("refused".to_owned()));
@@ -285,4 +288,107 @@ fn nor_a_back_end() {
     };
     assert_eq!(choices(&by("trust = [\"10.0.0.0/8\"]")), "123");
     assert_eq!(choices(&by("")).len(), 1);
+}
+
+#[test]
+fn a_trial_counts_when_it_ends() {
+    let get = request("GET", "a", "/", "");
+    // It takes longer than a trial is waited for, and comes to its end each time.
+    let trials = |outcome| {
+        let table = table(&format!(
+            "{POOL}[pool.p.eject]\nfailures = 1\nms = 10000\nmax-ms = 300000\n"
+        ));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        table.ended(&attempt(2, start), Outcome::Failed(Failure::Silent), start);
+        let (mut running, mut trials) = (Vec::new(), 0);
+        for second in 1..3_600 {
+            running.retain(|&began| {
+                let over = began + 60 <= second;
+                if over {
+                    table.ended(&attempt(2, at(began)), outcome, at(second));
+                }
+                !over
+            });
+            let plan = plan(&table, &get, at(second));
+            if plan.starts_with('2') {
+                table.asked(&attempt(2, at(second)));
+                running.push(second);
+                trials += 1;
+            }
+        }
+        trials
+    };
+    let bad = trials(Outcome::Failed(Failure::ResponseTimeout));
+    assert!(bad < 40, "{bad} trials in an hour");
+    let good = trials(Outcome::Answered(200));
+    assert!(good > 1_000, "not back after {good} trials");
+}
+
+#[test]
+fn where_the_last_one_fails_those_that_were_left_out_are_asked() {
+    let table = table(&format!(
+        "{POOL}[pool.p.eject]\nfailures = 2\nms = 300000\n"
+    ));
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let get = request("GET", "a", "/", "");
+    let down = Outcome::Failed(Failure::Unreachable);
+    for port in [1, 1, 2, 2, 3] {
+        table.ended(&attempt(port, start), down, start);
+    }
+    assert_eq!(plan(&table, &get, at(1)), "3");
+    table.ended(&attempt(3, at(1)), down, at(1));
+    assert_eq!(plan(&table, &get, at(2)).len(), 3);
+    // One of them is well again: its time is over, and the one that was the last is left out.
+    table.asked(&attempt(1, at(3)));
+    table.ended(&attempt(1, at(3)), Outcome::Answered(200), at(3));
+    assert!(!plan(&table, &get, at(4)).contains('2'));
+    table.ended(&attempt(3, at(4)), down, at(4));
+    assert_eq!(plan(&table, &get, at(5)), "1");
+}
+
+#[test]
+fn a_trial_is_not_all_there_is() {
+    let text = format!("{POOL}[pool.p.eject]\nfailures = 1\nms = 1000\n[pool.p.check]\npath = \"/\"\nfall = 1\nrise = 1\n");
+    let table = table(&text);
+    let start = Instant::now();
+    let get = request("GET", "a", "/", "");
+    table.ended(
+        &attempt(1, start),
+        Outcome::Failed(Failure::Unreachable),
+        start,
+    );
+    for port in [2, 3] {
+        table.checked(0, &attempt(port, start).backend, Err("refused".to_owned()));
+    }
+    for ms in [0, 1_000] {
+        let plan = plan(&table, &get, start + Duration::from_millis(ms));
+        assert_eq!(plan.len(), 3, "after {ms} ms");
+    }
+}
+
+#[test]
+fn the_work_of_one_that_declines_is_spread() {
+    for (weights, expected) in [
+        ("", [0, 400, 400, 400]),
+        ("weights = [1, 1, 2, 3]\n", [0, 200, 400, 600]),
+    ] {
+        let table = table(&format!(
+            "[[route]]\npool = \"p\"\n[pool.p]\n{weights}\
+             backends = [\"127.0.0.1:1\", \"127.0.0.1:2\", \"127.0.0.1:3\", \"127.0.0.1:4\"]\n"
+        ));
+        let get = request("PUT", "a", "/", "");
+        let mut taken = [0_i32; 4];
+        for _ in 0..1_200 {
+            let plan = plan(&table, &get, Instant::now());
+            let asked = plan.bytes().map(|port| usize::from(port - b'1'));
+            taken[asked
+                .skip_while(|&member| member == 0)
+                .next()
+                .expect("one that takes it")] += 1;
+        }
+        let near = |(taken, wanted): (&i32, i32)| (taken - wanted).abs() <= 12;
+        assert!(taken.iter().zip(expected).all(near), "{weights}: {taken:?}");
+    }
 }

@@ -141,10 +141,11 @@ impl<E: Engine> Router<E> {
                             self.listeners.insert(id, proxy_protocol);
                         }
                     }
-                    Incoming::Refused { refusal, .. } => {
+                    Incoming::Refused { token, refusal } if expected.contains_key(&token) => {
                         return Err(EngineError::Failed(refusal.to_string()));
                     }
-                    Incoming::Event(event) => self.event(event, Instant::now()),
+                    // What was taken over lives already.
+                    other => self.incoming(other, Instant::now()),
                 }
             }
         }
@@ -191,10 +192,15 @@ impl<E: Engine> Router<E> {
                 self.act(front, now);
             }
             self.log.flush();
-            if self
-                .stop_by
-                .is_some_and(|by| by <= now || self.fronts.is_empty())
-            {
+            let Some(by) = self.stop_by else {
+                continue;
+            };
+            if self.fronts.is_empty() {
+                // The answers of the last ones may not be out yet.
+                let words = self.engine.last_words();
+                let _late = tokio::time::timeout_at(by.into(), words).await;
+            }
+            if by <= now || self.fronts.is_empty() {
                 return Ok(self.cut_off(now));
             }
         }
@@ -219,8 +225,7 @@ impl<E: Engine> Router<E> {
             if idle {
                 self.close_front(id);
             } else {
-                // Looks at its deadline, which may have been put off.
-                self.with_exchange(id, now, |exchange| exchange.timeout(now));
+                self.exchange_due(id, now);
                 self.set_timer(id);
             }
         }
@@ -234,6 +239,20 @@ impl<E: Engine> Router<E> {
                 });
             }
         }
+    }
+
+    /// Looks at the deadline of an exchange, which may have been put off.
+    fn exchange_due(&mut self, id: u32, now: Instant) {
+        let asks_in_vain = self
+            .exchange(id)
+            .is_some_and(|exchange| exchange.asks_in_vain(now));
+        if asks_in_vain && self.pool.give_up(id) {
+            // It was not the back-end that took so long, but those before it.
+            return self.with_exchange(id, now, |exchange| {
+                exchange.connect_failed(Verdict::Full, now);
+            });
+        }
+        self.with_exchange(id, now, |exchange| exchange.timeout(now));
     }
 
     fn incoming(&mut self, incoming: Incoming, now: Instant) {

@@ -61,10 +61,11 @@ impl<E: Engine> Router<E> {
         let mut proxied = HashMap::new();
         for info in &left.listeners {
             proxied.insert(info.id, info.proxy_protocol);
+            // Also of one that ends: clients of it may not have been heard of yet.
+            self.listeners.insert(info.id, info.proxy_protocol);
             match missing.iter().position(|wanted| self.is_same(wanted, info)) {
                 Some(at) => {
                     missing.remove(at);
-                    self.listeners.insert(info.id, info.proxy_protocol);
                     resumed.listeners += 1;
                 }
                 None => self.end(Command::ListenerDel { id: info.id }),
@@ -182,7 +183,8 @@ impl<E: Engine> Router<E> {
         };
         let found = found(front, id, back);
         let terms = self.policy.resumed(found.note.mark);
-        let limits = self.limits.clone();
+        let own = terms.as_ref().and_then(|terms| terms.limits.clone());
+        let limits = own.unwrap_or_else(|| self.limits.clone());
         let Some(mut exchange) = Exchange::resumed(place, found, terms, limits, now) else {
             return self.end(Command::QueueAbort { id: front.id });
         };

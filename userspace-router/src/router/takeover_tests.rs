@@ -29,20 +29,15 @@ impl Engine for Silent {
 const CONFIG: &str = "engine = \"kernel\"\n[[listener]]\naddress = \"127.0.0.1:80\"\n\
     [pool.p]\nbackends = [\"127.0.0.1:1\"]\n[[route]]\npool = \"p\"\n";
 
-fn config() -> Config {
-    Config::parse("test", CONFIG).expect("it is good")
+fn router() -> (Router<Silent>, UnboundedReceiver<Command>) {
+    router_of(CONFIG)
 }
 
-fn router() -> (Router<Silent>, UnboundedReceiver<Command>) {
+fn router_of(text: &str) -> (Router<Silent>, UnboundedReceiver<Command>) {
+    let config = Config::parse("t", text).expect("a configuration");
     let (to, commands) = unbounded_channel();
-    let Config {
-        routes,
-        pools,
-        limits,
-        ..
-    } = config();
-    let policy = Arc::new(Table::new(routes, &pools));
-    let router = Router::new(Silent(to), policy, limits, AccessLog::off());
+    let policy = Arc::new(Table::new(config.routes.clone(), &config.pools));
+    let router = Router::new(Silent(to), policy, config.limits, AccessLog::off());
     (router, commands)
 }
 
@@ -86,7 +81,10 @@ fn front(id: u32, state: State, note: Option<Note>) -> QueueInfo {
 
 /// Asked the back-end of this queue, with the rules of the configuration.
 fn asked(back: u32) -> Note {
-    let mark = config().routes[0].terms.rewrite.mark();
+    let mark = Config::parse("t", CONFIG).expect("a configuration").routes[0]
+        .terms
+        .rewrite
+        .mark();
     Note {
         back,
         mark,
@@ -303,4 +301,132 @@ fn a_response_is_read_as_its_request_wants_it() {
     let note = body.note.and_then(Note::of);
     assert!(note.is_some_and(|note| note.answered && note.close));
     assert!(router.fronts.is_empty() && router.pool.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_is_cut_off_by_the_limits_of_another_route() {
+    let own =
+        "path = \"/slow\"\n[route.limits]\nresponse-ms = 600000\n[limits]\nresponse-ms = 60000\n";
+    let (mut router, _commands) = router_of(&format!("{CONFIG}{own}"));
+    let left = Left {
+        listeners: vec![],
+        queues: vec![
+            front(1, State::Collecting, Some(asked(21))),
+            queue(21, Side::Back, State::Collecting),
+        ],
+    };
+    let now = Instant::now();
+    router.resume(&left, &[], now);
+    let waits = router.deadline().map(|at| at - now);
+    assert_eq!(waits, Some(Duration::from_secs(600)));
+}
+
+#[tokio::test]
+async fn of_one_that_was_taken_over_no_status_is_a_decline() {
+    let declines = "path = \"/objects\"\ndecline = [404]\nall-declined = \"503\"\n";
+    let (mut router, mut commands) = router_of(&format!("{CONFIG}{declines}"));
+    let left = Left {
+        listeners: vec![],
+        queues: vec![
+            front(1, State::Collecting, Some(asked(21))),
+            queue(21, Side::Back, State::Ready),
+        ],
+    };
+    let now = Instant::now();
+    router.resume(&left, &[], now);
+    let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    router.event(head(21, Side::Back, 3, answer), now);
+    let mut sent = String::new();
+    while let Ok(command) = commands.try_recv() {
+        if let Command::Send { data, .. } | Command::Route { data, .. } = command {
+            sent += &String::from_utf8_lossy(&data);
+        }
+    }
+    assert!(sent.starts_with("HTTP/1.1 404 "), "{sent}");
+}
+
+#[tokio::test]
+async fn clients_of_a_listener_that_ends_are_still_read_as_it_had_them() {
+    let (mut router, mut commands) = router();
+    let wanted = crate::config::Listener {
+        address: ([127, 0, 0, 1], 80).into(),
+        proxy_protocol: true,
+        connections: 1_000,
+        head: Duration::from_secs(60),
+    };
+    let ends = underpass_proto::ListenerInfo {
+        id: 50,
+        router: 1,
+        head_limit: 32_768,
+        accepted: 1,
+        local: Some(wanted.address),
+        proxy_protocol: true,
+        head_ms: 60_000,
+        connections: 2_000,
+        open: 1,
+    };
+    let unheard = QueueInfo {
+        generation: 0,
+        listener: Some(50),
+        ..front(1, State::Collecting, None)
+    };
+    let left = Left {
+        listeners: vec![ends],
+        queues: vec![unheard],
+    };
+    let now = Instant::now();
+    let (missing, _) = router.resume(&left, &[wanted], now);
+    assert_eq!(missing.len(), 1);
+    let told = "PROXY TCP4 10.0.0.9 10.0.0.1 5000 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    router.event(head(1, Side::Front, 1, told), now);
+    while let Ok(command) = commands.try_recv() {
+        assert!(
+            !matches!(command, Command::Send { .. }),
+            "refused: {command:?}"
+        );
+    }
+}
+
+/// Refuses all that ends a connection before it says that it listens.
+struct Everyday(std::collections::VecDeque<Incoming>);
+
+impl Engine for Everyday {
+    fn listen(&mut self, _: TcpListener, _: Listen, token: Token) {
+        self.0.push_back(Incoming::Added { token, id: 7 });
+    }
+    fn adopt(&mut self, _: Socket, _: Side, _: u32, _: Token) {}
+    fn submit(&mut self, command: Command, token: Token) {
+        let refusal = Refused {
+            command: command.name(),
+            errno: 32,
+            text: String::new(),
+        };
+        self.0.push_back(Incoming::Refused { token, refusal });
+    }
+    fn shutdown(&mut self) {}
+    async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
+        out.extend(self.0.drain(..));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_left_meanwhile_is_no_reason_not_to_listen() {
+    let config = Config::parse("t", CONFIG).expect("a configuration");
+    let policy = Arc::new(Table::new(config.routes, &config.pools));
+    let engine = Everyday(Default::default());
+    let mut router = Router::new(engine, policy, config.limits, AccessLog::off());
+    // Its back-end is gone, so it is to hear of that.
+    let left = Left {
+        listeners: vec![],
+        queues: vec![front(1, State::Collecting, Some(asked(21)))],
+    };
+    router.resume(&left, &[], Instant::now());
+    let listening = Listening {
+        socket: TcpListener::bind("127.0.0.1:0").expect("a port"),
+        proxy_protocol: false,
+        connections: 1,
+        head: Duration::from_secs(1),
+    };
+    router.listen(vec![listening]).await.expect("it listens");
 }

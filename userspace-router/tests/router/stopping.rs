@@ -106,3 +106,41 @@ fn sighup_loses_nobody() {
     router.terminate();
     assert!(router.wait().success());
 }
+
+#[test]
+fn the_last_answer_is_out_before_it_ends() {
+    // One without a body, of a back-end and of its own: nothing is left to wait for but the answer itself.
+    let (tell, told) = channel();
+    let (go, gone) = channel::<()>();
+    let gone = Mutex::new(gone);
+    let empty = backend(move |mut peer, _| {
+        peer.head();
+        tell.send(()).expect("the test waits");
+        gone.lock()
+            .expect("no panic")
+            .recv()
+            .expect("the test sends");
+        peer.send("HTTP/1.1 204 No Content\r\n\r\n");
+        peer.head();
+    });
+    let mut router = Router::start_patiently(&[empty], "", "");
+    let mut busy = router.connect();
+    busy.send(GET);
+    told.recv_timeout(PATIENCE).expect("the request arrives");
+    router.terminate();
+    while TcpStream::connect(router.address).is_ok() {
+        std::thread::yield_now();
+    }
+    go.send(()).expect("the back-end waits");
+    assert_eq!(status(&busy.head()), 204);
+    assert!(router.wait().success());
+
+    let (silent, told, _go) = patient("");
+    let mut router = Router::start_patiently(&[silent], "", "response-ms = 1000");
+    let mut busy = router.connect();
+    busy.send(GET);
+    told.recv_timeout(PATIENCE).expect("the request arrives");
+    router.terminate();
+    assert_eq!(status(&busy.head()), 504);
+    assert!(router.wait().success());
+}

@@ -10,7 +10,7 @@ mod socket;
 mod stats;
 mod takeover;
 
-pub use takeover::{Former, Replaced};
+pub use takeover::{meets, Former, Replaced};
 
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
@@ -48,7 +48,7 @@ pub struct KernelEngine {
     ready: Vec<Incoming>,
     /// The dump that runs, and what it told so far.
     dump: Option<(u32, Vec<QueueInfo>)>,
-    /// Something was lost since the dump began.
+    /// Something was lost, since the dump began if one runs.
     lost: bool,
     overflows: u64,
     /// The router that this process is, or 0.
@@ -172,7 +172,9 @@ impl KernelEngine {
             // Nor was what asked for a dump, if it was among them.
             let from = self.batch_from;
             let sent = |&(number, _): &(u32, _)| (number.wrapping_sub(from) as i32) < 0;
+            let asked = self.dump.is_some();
             self.dump = self.dump.take().filter(sent);
+            self.lost |= asked && self.dump.is_none();
             for entry in unsent {
                 self.refuse(entry.token, entry.name, errno, "it was not sent".to_owned());
             }
@@ -186,8 +188,11 @@ impl KernelEngine {
                 Ok(Read::Datagram) => self.datagram(),
                 Ok(Read::Overflow) => self.overflow(),
                 Ok(Read::Nothing) => {
-                    if self.dump.is_none() {
-                        self.pending.settle();
+                    // Until here the kernel dropped all answers: what a dump tells must be from after that.
+                    match (&self.dump, self.lost) {
+                        (Some(_), _) => {}
+                        (None, true) => self.start_dump(),
+                        (None, false) => self.pending.settle(),
                     }
                     break;
                 }
@@ -301,15 +306,13 @@ impl KernelEngine {
 
     fn overflow(&mut self) {
         self.overflows += 1;
-        if self.dump.is_some() {
-            self.lost = true;
-            return;
+        if !self.lost {
+            eprintln!(
+                "underpass: engine kernel: messages were lost ({} times so far): asking again",
+                self.overflows
+            );
         }
-        eprintln!(
-            "underpass: engine kernel: messages were lost ({} times so far): asking again",
-            self.overflows
-        );
-        self.start_dump();
+        self.lost = true;
     }
 
     fn start_dump(&mut self) {
@@ -337,7 +340,8 @@ impl KernelEngine {
             eprintln!("underpass: engine kernel: the dump failed: {refusal}");
         }
         if self.lost {
-            return self.start_dump();
+            // It is asked again when all was read.
+            return;
         }
         for entry in self.pending.before(sequence) {
             match entry.look_up(&queues) {

@@ -15,6 +15,8 @@ use crate::engine::EngineError;
 
 /// Bytes of events that may wait for this process.
 const RECEIVE_BUFFER: usize = 8 << 20;
+/// Bytes of the longest datagram of commands, with room: a longer one would be refused as a whole.
+const SEND_BUFFER: usize = 256 << 10;
 /// Bytes of the longest datagram: a head's event, or a page of a dump.
 const DATAGRAM_MAX: usize = 128 * 1024;
 /// `recv` tells a datagram's own length, also if it was cut.
@@ -112,6 +114,9 @@ fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
 fn enlarge(socket: &Socket) -> io::Result<()> {
     if sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER).is_err() {
         sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER)?;
+    }
+    if sockopt::set_socket_send_buffer_size_force(socket, SEND_BUFFER).is_err() {
+        sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER)?;
     }
     Ok(())
 }

@@ -31,6 +31,12 @@ pub enum Replaced {
     These(Vec<u32>),
 }
 
+/// Whether nobody else could listen at one of them while somebody does at the other.
+pub fn meets(a: SocketAddr, b: SocketAddr) -> bool {
+    let all = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (all || a.ip() == b.ip())
+}
+
 impl KernelEngine {
     /// Looks for routers that listen at one of `addresses` and whose processes are gone, and for those that
     /// are `replaced`. Changes nothing.
@@ -48,7 +54,8 @@ impl KernelEngine {
         for RouterInfo { id, port, .. } in routers {
             let mine = listeners.iter().filter(|listener| listener.router == id);
             let held: Vec<_> = mine.filter_map(|listener| listener.local).collect();
-            let address = held.iter().find(|local| addresses.contains(local));
+            let meets_one = |local: &&SocketAddr| addresses.iter().any(|a| meets(*a, **local));
+            let address = held.iter().find(meets_one);
             let is_replaced = match replaced {
                 Replaced::Nobody => false,
                 Replaced::Anybody => address.is_some(),

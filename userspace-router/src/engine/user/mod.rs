@@ -35,6 +35,7 @@ use underpass_proto::Command;
 
 use super::{Engine, EngineError, Incoming, Listen, Refused, Socket, Token};
 use command::{ENOENT, ERANGE};
+use queue::{Closing, Queue};
 use stream::Stream;
 use table::Table;
 
@@ -60,6 +61,8 @@ pub struct UserEngine {
 #[derive(Debug)]
 struct Shared {
     table: Mutex<Table>,
+    /// A queue's task has ended.
+    gone: Notify,
 }
 
 impl Shared {
@@ -73,7 +76,10 @@ impl Default for UserEngine {
         let (tell, events) = unbounded_channel();
         let table = Mutex::new(Table::new(tell.clone()));
         Self {
-            shared: Arc::new(Shared { table }),
+            shared: Arc::new(Shared {
+                table,
+                gone: Notify::new(),
+            }),
             events,
             tell,
             listeners: Vec::new(),
@@ -168,6 +174,17 @@ impl Engine for UserEngine {
         }
     }
 
+    async fn last_words(&mut self) {
+        loop {
+            let gone = self.shared.gone.notified();
+            let speaks = |queue: &Queue| !matches!(queue.closing, Closing::No);
+            if !self.shared.lock().queues.values().any(speaks) {
+                return;
+            }
+            gone.await;
+        }
+    }
+
     async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
         match self.events.recv().await {
             Some(incoming) => out.push(incoming),
@@ -206,7 +223,8 @@ fn take_in(
     if let Some(wake) = wake {
         let shared = shared.clone();
         tokio::spawn(async move {
-            drive(shared, id, wake).await;
+            drive(shared.clone(), id, wake).await;
+            shared.gone.notify_one();
             drop(place);
         });
     }
