@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A router that adds a queue while another one takes over: the new one must not own a queue that it
-does not know of.
+"""Commands of a router while another one takes over: the new one must not own a queue that it does not
+know of, and nothing is done to its queues behind its back.
 
-The addition is held in its middle: it needs the lock of the socket, which a send() keeps as long as
+A command is held in its middle: it needs the lock of the socket, which a send() keeps as long as
 the page that it is to send from is not there (userfaultfd).
 """
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -91,17 +92,56 @@ def beside_a_takeover():
         old.close()
 
 
-def waiting_for_the_lock():
-    """Threads of ours that wait for the lock of a socket."""
+def late():
+    """A command that passed the first look at whose queue it is, and was done only after the takeover."""
+    with Path() as p, Missing() as missing:
+        near = connect(p.server.getsockname())
+        far, _ = p.server.accept()
+        back = p.r.do("queue-add", fd=near.fileno(), side="back")["id"]
+        new = []
+
+        def begin(job):
+            def run():
+                # What the old router is told may be read by the other of its two threads.
+                with contextlib.suppress(NlError):
+                    job()
+
+            threading.Thread(target=run, daemon=True).start()
+
+        begin(lambda: libc.send(near.fileno(), ctypes.c_void_p(missing.start), ctypes.c_size_t(1), 0))
+        missing.wanted()
+        begin(lambda: p.r.do("send", id=back, data=b"x", if_quiet=True))
+        wait_for("the first command has the queue", lambda: waiting_for_the_lock() == 1)
+        begin(lambda: p.r.do("queue-abort", id=back))
+        wait_for("the second one waits for it", lambda: waiting_for_the_lock("queue3end") == 1)
+        begin(lambda: new.append(Router(takeover=p.r.me["id"])))
+        wait_for("and so does the takeover", lambda: waiting_for_the_lock("offer_again") == 1)
+        missing.bring()
+        wait_for("the takeover", lambda: new)
+        assert far.recv(2) == b"\0x"
+        assert back in [q["id"] for q in new[0].dump("queue-get")], "the former router ended it"
+        p.r = new[0]
+        near.close()
+        far.close()
+
+
+def waiting_for_the_lock(where="__lock_sock"):
+    """Threads of ours that wait for the lock of a socket, or are in some function (those that wait for a mutex
+    are not shown to be in mutex_lock())."""
     count = 0
     for thread in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{thread}/stack", encoding="ascii") as f:
-            count += "__lock_sock" in f.read()
+            count += where in f.read()
     return count
 
 
-TITLE = "a queue added beside a takeover is refused, and gone"
+TESTS = [
+    ("a queue added beside a takeover is refused, and gone", beside_a_takeover),
+    ("a command that was late for a takeover is refused", late),
+]
 if DEBUG:
-    print(f"TAP version 13\n1..1\nok 1 - {TITLE} # SKIP this kernel has no userfaultfd")
+    print(f"TAP version 13\n1..{len(TESTS)}")
+    for number, (title, _) in enumerate(TESTS, 1):
+        print(f"ok {number} - {title} # SKIP this kernel has no userfaultfd")
     sys.exit(0)
-tap([(TITLE, beside_a_takeover)])
+tap(TESTS)

@@ -84,7 +84,7 @@ fn answer_head(request: &Request<'_>, data: &[u8], with_target: bool) -> Result<
         check_quiet(target, &mut target.inner.lock(), queue::TO)?;
     }
     let mut inner = q.inner.lock();
-    check_open(&inner, &q)?;
+    check_open(request, &inner, &q)?;
     inner
         .rx
         .check(generation, framing, target.is_none())
@@ -182,7 +182,7 @@ impl Do for Cancel {
         let mut message = Message::reply(request, Self::CMD, SIZE)?;
         {
             let mut inner = q.inner.lock();
-            check_open(&inner, &q)?;
+            check_open(request, &inner, &q)?;
             if inner.rx.generation() != generation {
                 let have = inner.rx.generation();
                 return Err(broke(&q, generation, Rule::Stale { have }));

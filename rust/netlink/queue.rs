@@ -58,12 +58,13 @@ pub fn own(
     Ok(q)
 }
 
-pub fn check_open(inner: &Inner, q: &Queue) -> Result<(), Refusal> {
-    if inner.life == Life::Open {
-        Ok(())
-    } else {
-        Err(gone(queue::ID, q.id))
+/// Checks that the queue is open to commands of the sender even now that it is locked: one that waited
+/// for the lock may have been taken over meanwhile.
+pub fn check_open(request: &Request<'_>, inner: &Inner, q: &Queue) -> Result<(), Refusal> {
+    if inner.life != Life::Open {
+        return Err(gone(queue::ID, q.id));
     }
+    check_still(request, &q.router)
 }
 
 pub struct Add;
@@ -138,7 +139,7 @@ impl Do for Drain {
 fn end(request: &Request<'_>, how: How) -> Result<(), Refusal> {
     let engine = engine()?;
     let q = own(&engine, request, queue::ID, "id")?;
-    check_open(&q.inner.lock(), &q)?;
+    check_open(request, &q.inner.lock(), &q)?;
     close(&q, how);
     Ok(())
 }

@@ -118,7 +118,7 @@ impl Do for Send {
             .bytes(queue::DATA)
             .ok_or_else(|| Refusal::missing(queue::DATA, "data"))?;
         let mut inner = q.inner.lock();
-        check_open(&inner, &q)?;
+        check_open(request, &inner, &q)?;
         let note = note(request, &q, None)?;
         if request.flag(queue::IF_QUIET) {
             check_quiet(&q, &mut inner, queue::ID)?;

@@ -115,10 +115,16 @@ impl Engine {
         loop {
             let id = self.last_id.fetch_add(1, Relaxed).wrapping_add(1);
             // After 2^32 objects an old one may still have its number.
-            if id != 0 && self.queue(id).is_none() && self.listener(id).is_none() {
+            if id != 0 && self.queue(id).is_none() && !self.is_listed(id) {
                 return id;
             }
         }
+    }
+
+    /// Whether a router or a listener has this number.
+    fn is_listed(&self, id: u32) -> bool {
+        let tables = self.tables.lock();
+        tables.routers.get(&id).is_some() || tables.listeners.get(&id).is_some()
     }
 
     pub(super) fn arm(self: &Arc<Self>) {

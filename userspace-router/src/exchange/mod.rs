@@ -337,10 +337,12 @@ impl Exchange {
     }
 
     /// The back-end sends nothing more.
-    pub fn back_closed(&mut self, _closed: &Closed, now: Instant) {
+    pub fn back_closed(&mut self, closed: &Closed, now: Instant) {
         let Some(back) = self.back.as_mut() else {
             return;
         };
+        // It had begun to answer.
+        back.spoke |= closed.reason == Reason::FinInHead;
         back.closed = true;
         back.reusable = false;
         // A tunnel ends by its two ends.

@@ -5,6 +5,7 @@
 
 use httparse::Header;
 
+use super::forwarded::is_about_the_client;
 use super::line::list;
 use super::problem::{self, Problem};
 
@@ -18,7 +19,8 @@ const OPTIONS_MAX: usize = 32;
 /// are too, but what becomes of these depends on the message.
 const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
 
-/// Fields that Connection must not remove, whatever it names.
+/// Fields that Connection must not remove, whatever it names: those of framing and routing, and those by which a
+/// proxy in front tells of its client, who could take that back if the proxy passes its Connection on.
 const PROTECTED: [&str; 3] = ["host", "content-length", "transfer-encoding"];
 
 /// What Connection said.
@@ -60,7 +62,8 @@ impl<'a> Connection<'a> {
                 .iter()
                 .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
         };
-        is_one_of(name, &HOP_BY_HOP) || (!is_one_of(name, &PROTECTED) && named())
+        let is_protected = || is_one_of(name, &PROTECTED) || is_about_the_client(name.as_bytes());
+        is_one_of(name, &HOP_BY_HOP) || (!is_protected() && named())
     }
 }
 

@@ -145,7 +145,8 @@ impl Forwarded {
     }
 }
 
-fn is_about_the_client(name: &[u8]) -> bool {
+/// By such fields a proxy tells of its client.
+pub fn is_about_the_client(name: &[u8]) -> bool {
     is_same(name, "forwarded")
         || name
             .get(.."x-forwarded-".len())

@@ -35,7 +35,13 @@ pub fn strict(head: &[u8]) -> Result<&[u8], Problem> {
 /// space. One behind the status line belongs to no field, and is left for `strict` to refuse.
 pub fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
     let folds_at = |at: usize| matches!(head.get(at..at + 3), Some([b'\r', b'\n', b' ' | b'\t']));
-    let start_line = head.iter().position(|&b| b == b'\r').unwrap_or(0);
+    // Empty lines may be in front of it.
+    let begin = head.iter().position(|b| !b"\r\n".contains(b)).unwrap_or(0);
+    let line = head.get(begin..).unwrap_or_default();
+    let start_line = line
+        .iter()
+        .position(|&b| b == b'\r')
+        .map_or(0, |length| begin + length);
     if !(start_line + 1..head.len()).any(folds_at) {
         return Cow::Borrowed(head);
     }
@@ -69,6 +75,7 @@ mod tests {
     fn folds_become_spaces() {
         for (head, flat) in [
             (&b"A\r\nB: c\r\n\r\n"[..], &b"A\r\nB: c\r\n\r\n"[..]),
+            (b"\r\n\r\nA\r\n B: c\r\n\r\n", b"\r\n\r\nA\r\n B: c\r\n\r\n"),
             (
                 b"A\r\nB: c\r\n \t d\r\n\te\r\n\r\n",
                 b"A\r\nB: c d e\r\n\r\n",

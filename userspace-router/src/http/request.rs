@@ -265,6 +265,7 @@ fn upgrade(
     }
     fields::values(headers, "upgrade")
         .flat_map(line::list)
+        .filter(|protocol| !protocol.is_empty())
         .map(|protocol| {
             let is_protocol = protocol.splitn(2, |&b| b == b'/').all(is_token);
             let text = std::str::from_utf8(protocol).ok().filter(|_| is_protocol);

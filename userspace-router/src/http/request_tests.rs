@@ -103,7 +103,7 @@ fn refused() {
             problem::BAD_UPGRADE,
         ),
         (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a,,b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: a,/,b\r\n\r\n",
             problem::BAD_UPGRADE,
         ),
         (
@@ -231,6 +231,12 @@ fn an_upgrade_is_one_only_if_all_is_there() {
         (
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket, x/1\r\n\r\n",
             &["websocket", "x/1"][..],
+            true,
+        ),
+        // RFC 9110 section 5.6.1.2: empty elements are none.
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: ,a,,b,\r\n\r\n",
+            &["a", "b"],
             true,
         ),
         // Without the option, in HTTP/1.0, and with a body.

@@ -115,6 +115,7 @@ fn upgrade(headers: &[httparse::Header], status: u16) -> Vec<String> {
     }
     fields::values(headers, "upgrade")
         .flat_map(line::list)
+        .filter(|protocol| !protocol.is_empty())
         .map(|protocol| String::from_utf8_lossy(protocol).into_owned())
         .collect()
 }

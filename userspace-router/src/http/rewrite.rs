@@ -165,10 +165,12 @@ fn check(name: &str) -> Result<(), BadEdit> {
     if !fields::is_token(name.as_bytes()) {
         return Err(BadEdit::Name);
     }
-    if fields::is_one_of(name, &NOT_EDITABLE) {
-        return Err(BadEdit::NotEditable);
+    // Names that are alike are removed as well.
+    let is = |known: &&str| fields::is_alike(name.as_bytes(), known.as_bytes());
+    match NOT_EDITABLE.iter().any(|known| is(&known)) {
+        true => Err(BadEdit::NotEditable),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Between whom a request passes.

@@ -151,6 +151,10 @@ fn a_routes_own_additions_and_removals() {
         let mut edit = Edit::default();
         assert_eq!(edit.remove(&name.to_uppercase()), Err(BadEdit::NotEditable));
         assert_eq!(edit.add(name, "x"), Err(BadEdit::NotEditable));
+        // What is removed is removed in any spelling.
+        let alike = name.replace('-', "_").to_uppercase();
+        assert_eq!(edit.remove(&alike), Err(BadEdit::NotEditable), "{alike}");
+        assert_eq!(edit.add(&alike, "x"), Err(BadEdit::NotEditable), "{alike}");
     }
     let mut edit = Edit::default();
     for name in ["", "a b", "a:", "a\r\n"] {

@@ -336,6 +336,11 @@ fn what_a_dead_connection_is() {
     scene.back_head(5, "HTTP/1.1 103 Early\r\n\r\n");
     let given_up = "abort(5) send(1,502) finished(true)";
     assert_eq!(scene.back_closed(5, Reason::Fin), given_up);
+    // Nor was one that ended in the midst of its head.
+    let mut scene = Scene::asking(GET, 2);
+    scene.told();
+    scene.connected(5, true);
+    assert_eq!(scene.back_closed(5, Reason::FinInHead), given_up);
     // After a silence that was taken for a yes, nobody knows what became of the request.
     let terms = Terms {
         on_silence: OnSilence::Forward,
