@@ -16,11 +16,14 @@ out=$TOP/build/bench
 results=$TOP/bench/results
 release=$(cat "$("$TOP/qemu/kernel.sh" stock)/release")
 version=$(qemu-system-x86_64 --version | sed -n '1s/^QEMU emulator version \([^ ]*\).*/QEMU \1/p')
+# A figure of uncommitted code would be nobody's.
+commit=$(git -c safe.directory="$TOP" -C "$TOP" describe --always --dirty --exclude='*')
+case $commit in *-dirty) die "commit first: results name the commit that they were measured at ($commit)" ;; esac
 mkdir -p "$results"
 {
 	echo "# $title"
 	echo
-	echo "Commit $(git -C "$TOP" rev-parse --short HEAD), kernel $release, $version. By \`$2\`."
+	echo "Commit $commit, kernel $release, $version. By \`$2\`."
 	echo "[How it is measured](../README.md)."
 	for plot in "$out/$from"*.svg; do
 		[ -e "$plot" ] || continue

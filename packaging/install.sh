@@ -35,6 +35,10 @@ tell_system() {
 }
 
 if [ -n "$remove" ]; then
+	# A router whose program is gone would go on, and what is enabled would start a later one.
+	if [ -z "$root" ] && [ -d /run/systemd/system ] && [ -e "$at_unit" ]; then
+		systemctl disable --now underpass.service
+	fi
 	rm -f "$at_module" "$at_program" "$at_unit" "$at_user"
 	tell_system
 	exit

@@ -95,9 +95,12 @@ disk() { # FILE SERIAL READ-ONLY
 	qemu+=(-drive "if=none,id=$2,format=raw,file=$1,readonly=$3" -device "virtio-blk-pci,drive=$2,serial=$2")
 }
 # q35, because the debug kernel takes minutes over the ACPI code of the older machine.
+parameters="console=ttyS0 panic=-1 loglevel=5 oops=panic maxcpus=1"
+# Without this the debug kernel's CONFIG_PAGE_POISONING does nothing.
+[ "$flavour" != debug ] || parameters+=" page_poison=1"
 qemu=(qemu-system-x86_64 -M q35 -nodefaults -no-user-config -display none -no-reboot
 	-m "$memory" -kernel "$kernel/vmlinuz" -initrd "$guest/initramfs.cpio"
-	-append "console=ttyS0 panic=-1 loglevel=5 oops=panic maxcpus=1")
+	-append "$parameters")
 if [ -n "$icount" ]; then
 	qemu+=(-accel tcg -cpu "Nehalem,+rdrand" -smp 1 -icount "shift=$icount")
 else
@@ -111,7 +114,8 @@ disk "$work/result" result off
 
 log=${console:-$work/console.log}
 killed=0
-"$here/supervise.py" --console "$log" --time "$seconds" ${interactive:+--interactive} -- "${qemu[@]}" || killed=$?
+# Who ends this script ends the guest, too.
+setpriv --pdeathsig TERM -- "$here/supervise.py" --console "$log" --time "$seconds" ${interactive:+--interactive} -- "${qemu[@]}" || killed=$?
 code=$(sed -n 's/^exit \([0-9]*\)$/\1/p' <(tr -d '\0' <"$work/result"))
 if [ -n "$code" ] && [ "$killed" = 0 ]; then
 	exit "$code"

@@ -17,7 +17,10 @@ sources() { find Kbuild rust -name Kbuild -o \( -name '*.rs' -o -name '*.[ch]' \
 
 exec 9>"$folder/.lock"
 flock 9
-sources | xargs cp -pu --parents -t "$folder"
+# By content, and with a time of its own: a file that was put back is older than what was made of the other.
+sources | while read -r f; do
+	cmp -s "$f" "$folder/$f" || cp --parents "$f" "$folder"
+done
 (cd "$folder" && sources) | while read -r f; do
 	# A file that was removed here must be missed there.
 	[ -e "$f" ] || rm "$folder/$f"

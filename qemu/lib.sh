@@ -56,6 +56,8 @@ cached() {
 			touch "$dir/.complete"
 		fi
 	) 9>"$dir.lock"
+	# In $(...) errexit is off: what failed above must not give a folder.
+	[ -e "$dir/.complete" ] || return 1
 	printf '%s\n' "$dir"
 }
 

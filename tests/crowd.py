@@ -119,8 +119,11 @@ def crowd():
             errors.append(repr(error))
 
     def count():
-        while not done.is_set():
-            seen.append(open_now())
+        try:
+            while not done.is_set():
+                seen.append(open_now())
+        except Exception as error:  # as above
+            errors.append(repr(error))
 
     aside = [threading.Thread(target=behave), threading.Thread(target=count)]
     for thread in aside:

@@ -64,6 +64,7 @@ COMPLAINTS = [
     "Attempt to release (TCP|alive)",
     "panicked at",
     "Objects remaining",
+    "pagealloc:",
 ]
 COMPLAINT = re.compile("|".join(COMPLAINTS))
 
@@ -182,6 +183,11 @@ def gate_tap(streams):
     return [p for s in streams for p in s.problems + s.failed]
 
 
+def gate_threads(text):
+    """Threads of the tests that ended by an exception: what they were to see, nobody saw."""
+    return [line.strip() for line in text.split("\n") if "Exception in thread" in line]
+
+
 def gate_log(text, must=()):
     """Every complaint of the kernel, with its line number, and what is missing."""
     found = []
@@ -218,10 +224,12 @@ def main():
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    streams = read_tap(read(args.output))
+    output = read(args.output)
+    streams = read_tap(output)
     gates = {
         "exit": gate_exit(args.exit),
         "tap": gate_tap(streams),
+        "threads": gate_threads(output),
         "log": gate_log(read(args.console), args.must),
         "skips": gate_skips(streams, read_allowed(read(args.allowed_skips))),
     }

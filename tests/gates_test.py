@@ -56,6 +56,7 @@ ref_tracker: net notrefcnt@ffff8880 has 1/1 users at
 BUG: MAX_LOCKDEP_CHAINS too low!
 turning off the locking correctness validator.
 rust_kernel: panicked at rust/queue/pump.rs:12:5:
+pagealloc: memory corruption
 kernel: BUG: scheduling while atomic: insmod/120/0x00000002
 """.strip().split("\n")
 
@@ -146,13 +147,15 @@ class Gates(unittest.TestCase):
             return done.returncode, done.stdout.strip().split("\n")
 
         code, lines = run("0", GOOD, LOG)
-        self.assertEqual((code, lines), (0, ["9 passed, 0 failed"]))
+        self.assertEqual((code, lines), (0, ["10 passed, 0 failed"]))
         code, lines = run("", GOOD.replace("ok 1 - speaks", "not ok 1 - speaks"), LOG + "Oops: 0002\n")
         self.assertEqual(code, 1)
         self.assertEqual([line.split(":")[0] for line in lines[:-1]], ["gate exit", "gate tap", "gate log"])
-        self.assertEqual(lines[-1], "5 passed, 4 failed")
+        self.assertEqual(lines[-1], "6 passed, 4 failed")
         code, lines = run("0", GOOD, LOG, "--must", "not there")
-        self.assertEqual((code, lines[-1]), (1, "8 passed, 1 failed"))
+        self.assertEqual((code, lines[-1]), (1, "9 passed, 1 failed"))
+        code, lines = run("0", GOOD + "    Exception in thread Thread-1 (run):\n", LOG)
+        self.assertEqual((code, lines[-1]), (1, "9 passed, 1 failed"))
 
 
 if __name__ == "__main__":

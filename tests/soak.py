@@ -26,6 +26,8 @@ from traffic import Talk, Wrong  # noqa: E402
 
 SECONDS, SEED = float(sys.argv[1]), int(sys.argv[2])
 WORKERS = 8
+# What a router ends with that had to cut exchanges off.
+CUT_OFF = 3
 LARGEST = 2 << 20
 ADDRESS = ("10.1.0.2", 80)
 BACKENDS = ["10.2.0.2:80", "10.2.0.2:81"]
@@ -105,6 +107,9 @@ def client(number):
             # Faults do this. They must not be the rule, which the report shows.
             counts.note(counts.failed, f"{name}: {type(error).__name__}")
             stop.wait(0.1)  # the router may be away
+        except Exception as error:  # what cannot be read is wrong, too, and ends no client
+            with counts.lock:
+                counts.wrong.append(f"{name}: {error!r}")
 
 
 class Machines:
@@ -118,8 +123,15 @@ class Machines:
     def stop_router(self, signal, rng):
         process = self.router.process
         process.send_signal(signal)
-        process.wait(timeout=PATIENCE)
+        self.check_end(process.wait(timeout=PATIENCE), signal)
         self.router = self.start_router(rng)
+
+    def check_end(self, code, signal):
+        """A router ends as it is told, and not by itself before that."""
+        good = (-9,) if signal == 9 else (0, CUT_OFF)
+        if code not in good:
+            with counts.lock:
+                counts.wrong.append(f"the router ended with {code} at signal {signal}: {self.router.err[-5:]}")
 
     @staticmethod
     def start_router(rng, *options):
@@ -230,12 +242,13 @@ def main():
     for thread in [*threads, harm]:
         thread.join()
     end, after = quiet()
-    machines.router.stop()
+    machines.check_end(machines.router.stop(), 15)
     # Each back-end says how what it did not get whole ended.
     said = [line for backend in machines.all_backends for line in backend.out]
     # A router that dies while it asks leaves a back-end with a head, of which the module knows no more: that
     # ends by FIN. Once anything of the body came, only a reset will do.
     wrong = counts.wrong + [line for line in said if line.startswith("cut FIN") and "'came': 0}" not in line]
+    wrong += [line for backend in machines.all_backends for line in backend.err if "Traceback" in line]
     wrong += [f"{name} grew by {end[name] - start[name]} kB" for name in start if end[name] - start[name] > GROWTH_KB]
     noise = complaints()
     done = sum(counts.done.values())

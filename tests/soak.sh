@@ -8,6 +8,8 @@ kernel=$1 seconds=$2 seed=$3 file=${4:-}
 [ "$seconds" -gt 0 ] || die "for how long? make soak HOURS=n, or MINUTES=n"
 
 mkdir -p "$TOP/build/log"
+exec 8>"$TOP/build/log/.soak.lock"
+flock -n 8 || die "another soak writes to build/log: wait for its end, or use another checkout"
 report=$TOP/build/log/soak.md
 console=$TOP/build/log/soak-console.log
 say "soak: $seconds s of random traffic on the $kernel kernel, seed $seed"

@@ -164,7 +164,11 @@ class Load:
             thread.start()
 
     def run(self, client):
-        connection = connect()
+        try:
+            connection = connect()
+        except Exception as error:  # as below
+            self.errors.append(f"client {client}: {error!r}")
+            return
         for number in itertools.count():
             if self.ends.is_set():
                 return

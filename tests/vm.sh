@@ -16,6 +16,8 @@ shift
 
 log=$TOP/build/log
 mkdir -p "$log"
+exec 8>"$log/.$kernel.lock"
+flock -n 8 || die "another run with the $kernel kernel writes to $log: wait for its end, or use another checkout"
 # All scripts' limits together, and the boot.
 seconds=$(awk -v c="$column" -v named=" $* " '
 	/^(#|$)/ || ($4 == "long" && !index(named, " " $1 " ")) { next }

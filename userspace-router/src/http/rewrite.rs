@@ -167,7 +167,7 @@ fn check(name: &str) -> Result<(), BadEdit> {
     }
     // Names that are alike are removed as well.
     let is = |known: &&str| fields::is_alike(name.as_bytes(), known.as_bytes());
-    match NOT_EDITABLE.iter().any(|known| is(&known)) {
+    match NOT_EDITABLE.iter().any(is) {
         true => Err(BadEdit::NotEditable),
         false => Ok(()),
     }

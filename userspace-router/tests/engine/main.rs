@@ -12,6 +12,7 @@ mod ends;
 mod huge;
 mod idle;
 mod leaves;
+mod overflow;
 mod pace;
 mod passing;
 mod peer;

@@ -77,6 +77,23 @@ impl Scene {
         something
     }
 
+    /// Reads what waits, as much of it as the engine reads at once.
+    pub fn collect_some(&mut self) {
+        assert!(self.collect(PATIENCE), "nothing was told");
+    }
+
+    /// How often messages to a router were lost, as the module counts it.
+    pub fn overflows(&self) -> u64 {
+        let told = self.runtime.block_on(KernelEngine::stats());
+        let text = told.expect("the module answers");
+        let line = |line: &str| {
+            line.strip_prefix("underpass_overflows_total ")?
+                .parse()
+                .ok()
+        };
+        text.lines().find_map(line).expect("its counter")
+    }
+
     /// The first of what was told, or will be, that `pick` wants.
     fn find<T>(&mut self, what: &str, mut pick: impl FnMut(&Incoming) -> Option<T>) -> T {
         loop {
