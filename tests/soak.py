@@ -61,6 +61,12 @@ class Counts:
         self.done, self.failed, self.faults = collections.Counter(), collections.Counter(), collections.Counter()
         self.bytes = 0
         self.wrong = []
+        # The last fault, and when it began: what is wrong may have come of it.
+        self.fault, self.began = "the start", time.monotonic()
+
+    def is_wrong(self, what):
+        with self.lock:
+            self.wrong.append(f"{what}, {time.monotonic() - self.began:.2f} s after {self.fault}")
 
     def note(self, counter, name, size=0):
         with self.lock:
@@ -101,15 +107,13 @@ def client(number):
                     run()
                     counts.note(counts.done, name, size)
         except (Wrong, Cut, TimeoutError) as error:
-            with counts.lock:
-                counts.wrong.append(f"{name}: {error!r}")
+            counts.is_wrong(f"{name}: {error!r}")
         except OSError as error:
             # Faults do this. They must not be the rule, which the report shows.
             counts.note(counts.failed, f"{name}: {type(error).__name__}")
             stop.wait(0.1)  # the router may be away
         except Exception as error:  # what cannot be read is wrong, too, and ends no client
-            with counts.lock:
-                counts.wrong.append(f"{name}: {error!r}")
+            counts.is_wrong(f"{name}: {error!r}")
 
 
 class Machines:
@@ -130,8 +134,7 @@ class Machines:
         """A router ends as it is told, and not by itself before that."""
         good = (-9,) if signal == 9 else (0, CUT_OFF)
         if code not in good:
-            with counts.lock:
-                counts.wrong.append(f"the router ended with {code} at signal {signal}: {self.router.err[-5:]}")
+            counts.is_wrong(f"the router ended with {code} at signal {signal}: {self.router.err[-5:]}")
 
     @staticmethod
     def start_router(rng, *options):
@@ -175,6 +178,8 @@ def faults(machines):
     kinds = ["bad_network", "bad_network", "backend_killed", "router_stopped", "router_killed", "router_replaced"]
     while not stop.wait(rng.uniform(3, 12)):
         kind = rng.choice(kinds)
+        with counts.lock:
+            counts.fault, counts.began = kind, time.monotonic()
         try:
             getattr(machines, kind)(rng)
         except Exception as error:  # whatever it is, there will be no faults any more
