@@ -73,7 +73,7 @@ unshare --pid --fork --kill-child --mount --mount-proc --cgroup env container=te
 child=$!
 check "a systemd runs" wait_for 60 systemd_runs
 systemd_runs
-check "it starts the router" wait_for 120 is_active
+check "it starts the router" wait_for 300 is_active
 check "which listens" wait_for 60 says "listening on 0.0.0.0:8080"
 check "and for which the kernel loaded the module" is_loaded
 check "a request is served" get

@@ -131,6 +131,29 @@ def unread():
     r.close()
 
 
+def ended():
+    """A router that lets a client go whose next request it was not told of: the answers that it gave arrive."""
+    r = Router({"grace": 0})
+    _, address = r.listen()
+    c = connect(address)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 50_000)
+    number = 0
+    while not number or not r.do("queue-get", id=queue).get("unsent"):
+        number += 1
+        c.sendall(head(number, 1_000))
+        queue = answer_next(r, number, head(number, 1_000), answer(number, 60_000))
+    c.sendall(head(number + 1, 1_000))
+    wait_for("the next one", lambda: r.do("queue-get", id=queue)["state"] == "ready")
+    assert "head" not in r.events_now()
+    r.do("queue-del", id=queue)
+    for one in range(1, number + 1):
+        wanted = answer(one, 60_000)
+        assert read_exactly(c, len(wanted)) == wanted, f"answer {one} of {number}"
+    assert c.recv(1) == b""
+    c.close()
+    r.close()
+
+
 def low_water():
     """Nobody waits for more than there is, whatever the socket's owner asked for."""
     r = Router({"grace": 0})
@@ -159,5 +182,6 @@ tap([
     ("more small requests than the buffers hold all come", lambda: many((700, 1900))),
     ("and so do large ones", lambda: many((4001, 16_001, 60_001))),
     ("while an answer is not read, the next request waits, and none is lost", unread),
+    ("a client that is let go gets all answers before", ended),
     ("SO_RCVLOWAT keeps no head back", low_water),
 ])

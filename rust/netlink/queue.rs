@@ -8,7 +8,7 @@ use super::gen::{QUEUE_ABORT_POLICY, QUEUE_ADD_POLICY, QUEUE_DEL_POLICY, QUEUE_G
 use super::listener::usable;
 use super::{check_owner, check_still, engine, refuse, reply, required, sender};
 use crate::framing::{Receiver, Side};
-use crate::queue::{close, Engine, How, Inner, Life, Queue, ENGINE};
+use crate::queue::{close, close_locked, Engine, How, Inner, Life, Queue, ENGINE};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
 use crate::sys::netns::NetId;
@@ -139,8 +139,9 @@ impl Do for Drain {
 fn end(request: &Request<'_>, how: How) -> Result<(), Refusal> {
     let engine = engine()?;
     let q = own(&engine, request, queue::ID, "id")?;
-    check_open(request, &q.inner.lock(), &q)?;
-    close(&q, how);
+    let inner = q.inner.lock();
+    check_open(request, &inner, &q)?;
+    close_locked(&q, inner, how);
     Ok(())
 }
 

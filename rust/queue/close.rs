@@ -49,11 +49,23 @@ pub enum How {
 
 /// Ends a queue. Its id is no longer open to commands when this returns.
 pub fn end(this: &Arc<Queue>, how: How) {
-    let mut inner = this.inner.lock();
+    end_locked(this, this.inner.lock(), how);
+}
+
+/// The same, for whoever looked whether it may be ended; `inner` is of `this`.
+pub fn end_locked(this: &Arc<Queue>, mut inner: MutexGuard<'_, Inner>, how: How) {
     if inner.life != Life::Open {
         return;
     }
     this.settle_credit(&mut inner);
+    let how = match how {
+        // A head that nobody was told of: unread, it would make a reset of the close, which takes
+        // back what the client has not read yet.
+        How::Close if inner.pending.head && this.side == Side::Front => {
+            How::Drain(FAREWELL.0, FAREWELL.1)
+        }
+        how => how,
+    };
     let (left, ms) = match how {
         How::Drain(bytes, ms) => (Some(bytes), ms),
         How::Close | How::Abort => (None, FLUSH_MS),

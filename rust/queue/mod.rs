@@ -46,7 +46,7 @@ mod transfer;
 
 pub use self::answer::{follows, Onward};
 pub use self::body::{Move, Patience};
-pub use self::close::{cancel, end as close, How};
+pub use self::close::{cancel, end as close, end_locked as close_locked, How};
 pub use self::connection::{Done, Inner, Life, Queue};
 pub use self::engine::{Engine, ENGINE};
 pub use self::listener::{Accept, Listener};

@@ -140,7 +140,6 @@ impl Output {
     /// changed.
     pub fn put(&mut self, sock: &Sock, parts: &[&[u8]], more: bool) -> Result<Flush> {
         let mut gone = 0;
-        self.cut = false;
         if self.unsent() == 0 && self.broken.is_none() {
             match sock.send(parts, more) {
                 Ok(n) => gone = n,
@@ -157,6 +156,7 @@ impl Output {
             sock.abort();
             self.set_broken(kernel::bindings::ENOMEM);
         }
+        self.cut = false;
         Ok(self.flush(sock))
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::address::Address;
-use crate::config::{Link, Terms};
+use crate::config::{Limits, Link, Terms};
 use crate::http::{Problem, Request};
 
 pub use table::Table;
@@ -93,7 +93,8 @@ pub trait Policy: Send + Sync {
 
     /// The terms of a route whose rules for responses have this mark (`Rewrite::mark`): of an exchange
     /// that a former router began, whose request nobody knows.
-    fn resumed(&self, _mark: u32) -> Option<Arc<Terms>> {
+    /// A route without limits of its own has those of `all`.
+    fn resumed(&self, _mark: u32, _all: &Limits) -> Option<Arc<Terms>> {
         None
     }
 

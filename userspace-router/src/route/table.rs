@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::balance::{hash, Balancer};
 use super::{Attempt, Outcome, Plan, Policy};
 use crate::address::Address;
-use crate::config::{Balance, HashBy, Pool, Route, Terms};
+use crate::config::{Balance, HashBy, Limits, Pool, Route, Terms};
 use crate::health::{Change, Health, Usable};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
@@ -94,11 +94,14 @@ impl Policy for Table {
         })
     }
 
-    fn resumed(&self, mark: u32) -> Option<Arc<Terms>> {
+    fn resumed(&self, mark: u32, all: &Limits) -> Option<Arc<Terms>> {
         let fits = |terms: &&Arc<Terms>| terms.rewrite.mark() == mark;
         let terms = self.routes.iter().map(|route| &route.terms);
         // Several may have it. Whoever ran under the most patient one is not to be cut off.
-        let patience = |terms: &&Arc<Terms>| terms.limits.as_ref().map(|own| own.response);
+        let patience = |terms: &&Arc<Terms>| match &terms.limits {
+            Some(own) => own.response,
+            None => all.response,
+        };
         terms.filter(fits).max_by_key(patience).cloned()
     }
 

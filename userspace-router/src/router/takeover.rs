@@ -182,7 +182,7 @@ impl<E: Engine> Router<E> {
             time: self.time,
         };
         let found = found(front, id, back);
-        let terms = self.policy.resumed(found.note.mark);
+        let terms = self.policy.resumed(found.note.mark, &self.limits);
         let own = terms.as_ref().and_then(|terms| terms.limits.clone());
         let limits = own.unwrap_or_else(|| self.limits.clone());
         let Some(mut exchange) = Exchange::resumed(place, found, terms, limits, now) else {

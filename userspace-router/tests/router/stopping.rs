@@ -4,8 +4,9 @@
 use std::net::TcpStream;
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Mutex;
+use std::time::Duration;
 
-use crate::support::{backend, engine, ok, status, Router, PATIENCE};
+use crate::support::{backend, engine, named, ok, status, Router, PATIENCE};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -133,6 +134,7 @@ fn the_last_answer_is_out_before_it_ends() {
     }
     go.send(()).expect("the back-end waits");
     assert_eq!(status(&busy.head()), 204);
+    drop(busy);
     assert!(router.wait().success());
 
     let (silent, told, _go) = patient("");
@@ -142,5 +144,33 @@ fn the_last_answer_is_out_before_it_ends() {
     told.recv_timeout(PATIENCE).expect("the request arrives");
     router.terminate();
     assert_eq!(status(&busy.head()), 504);
+    drop(busy);
+    assert!(router.wait().success());
+}
+
+#[test]
+fn who_asked_ahead_gets_all_answers_that_were_given() {
+    let filler = "x".repeat(4_000);
+    let request = format!("TRACE / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nX: {filler}\r\n\r\n");
+    let mut router = Router::start(&[named("n")], "trace = true", "");
+    let mut client = router.connect();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream, 32_768).expect("a size");
+    let mut answers = 0;
+    // Until its answers fill all buffers: then the next request is not looked at.
+    loop {
+        client.send(&request);
+        match router.try_logged(Duration::from_secs(1)) {
+            Some(_line) => answers += 1,
+            None => break,
+        }
+    }
+    router.terminate();
+    while TcpStream::connect(router.address).is_ok() {
+        std::thread::yield_now();
+    }
+    let text = String::from_utf8(client.rest()).expect("text");
+    assert_eq!(text.matches("HTTP/1.1 200 OK").count(), answers);
+    assert!(text.ends_with("\r\n\r\n"), "the last one is cut");
+    drop(client);
     assert!(router.wait().success());
 }

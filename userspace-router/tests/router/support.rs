@@ -112,6 +112,11 @@ impl Router {
         self.log.recv_timeout(PATIENCE).expect("a line of the log")
     }
 
+    /// The next line of the access log, if it comes within that time.
+    pub fn try_logged(&self, time: Duration) -> Option<String> {
+        self.log.recv_timeout(time).ok()
+    }
+
     /// Waits until the router has said this on standard error.
     pub fn said(&self, text: &str) {
         loop {

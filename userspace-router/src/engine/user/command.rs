@@ -13,7 +13,7 @@ use underpass_proto::gen::{DATA_MAX, TRAILERS_MAX};
 use underpass_proto::{Body, Command, Relay};
 
 use super::moving::Move;
-use super::queue::{Closing, EPIPE};
+use super::queue::{Closing, Queue, EPIPE, FAREWELL};
 use super::relay::{self, Arming};
 use super::table::Table;
 use super::terms::Terms;
@@ -101,8 +101,24 @@ impl Table {
                 Ok(())
             }
             Command::QueueDel { id } => {
-                let until = Instant::now() + FLUSH_TIME;
-                self.end(id, Closing::Flush { until })
+                let waits = self
+                    .queues
+                    .get(&id)
+                    .is_some_and(Queue::keeps_answers_waiting);
+                let (bytes, time) = FAREWELL;
+                self.end(
+                    id,
+                    match waits {
+                        // What it sent ahead would, unread, make a reset of the close, and that would take the answers back.
+                        true => Closing::Drain {
+                            bytes,
+                            until: Instant::now() + time,
+                        },
+                        false => Closing::Flush {
+                            until: Instant::now() + FLUSH_TIME,
+                        },
+                    },
+                )
             }
             Command::QueueAbort { id } => {
                 self.check_there(id)?;

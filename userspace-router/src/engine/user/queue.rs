@@ -25,7 +25,7 @@ pub const ECONNABORTED: u32 = 103;
 pub const ECONNRESET: u32 = 104;
 
 /// Bytes and time of a drain that nobody asked for.
-const FAREWELL: (u64, Duration) = (1 << 20, Duration::from_secs(5));
+pub const FAREWELL: (u64, Duration) = (1 << 20, Duration::from_secs(5));
 
 /// How a queue is being closed.
 #[derive(Clone, Copy, Debug)]
