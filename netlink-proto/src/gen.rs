@@ -80,7 +80,7 @@ pub mod cmd {
     pub const DRAIN: u8 = 16;
     /// Counters of the network namespace.
     pub const STATS_GET: u8 = 17;
-    /// A head is complete (or over its limit) and waits for an answer.
+    /// A head is complete (or over its limit) and waits for an answer. Not while `data` waits for the same client to read.
     pub const HEAD: u8 = 18;
     /// The forward from queue `id` to queue `to` ended. With `status`: so did a response
     /// that was passed on without being shown, also where it had no body.

@@ -223,6 +223,30 @@ fn heads_04_what_back_ends_are_told_about_the_client() {
 }
 
 #[test]
+fn heads_03_a_client_cannot_take_back_what_a_trusted_proxy_says_of_it() {
+    let scene = Scene::new(1, "[route.heads]\ntrust = [\"127.0.0.0/8\"]", "");
+    let mut client = scene.connect();
+    client.send(request(&[
+        "GET / HTTP/1.1",
+        "Host: a",
+        "X-Forwarded-For: 6.6.6.6",
+        "X-Forwarded-Proto: https",
+        "X-Mine: 1",
+        "Connection: x-forwarded-for, X-Forwarded-Proto, x-mine",
+    ]));
+    assert_eq!(client.answer("GET").expect("an answer").status, 200);
+    let heard = scene.heard();
+    let lines: Vec<_> = heard.head.lines().collect();
+    for line in [
+        "X-Forwarded-For: 6.6.6.6, 127.0.0.1",
+        "X-Forwarded-Proto: https",
+    ] {
+        assert!(lines.contains(&line), "{line}: {heard:?}");
+    }
+    assert!(!lines.contains(&"X-Mine: 1"), "{heard:?}");
+}
+
+#[test]
 fn heads_04_max_forwards_counts_for_trace_and_options() {
     let scene = Scene::new(1, "trace = true", "");
     for (method, sent, passed) in [
