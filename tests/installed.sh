@@ -41,6 +41,12 @@ counted() {
 		grep -qx "underpass_$line" /tmp/stats || return 1
 	done
 }
+# By the systemd that runs, as an operator does it.
+remove() {
+	ctl enable --now underpass
+	nsenter --target "$systemd" --pid --mount --cgroup -- /payload/packaging/install.sh --remove /payload/underpass.ko /payload/bin/underpass "$(uname -r)"
+	[ "$(ctl is-active underpass)" = inactive ] && [ ! -L /etc/systemd/system/multi-user.target.wants/underpass.service ]
+}
 all_gone() { [ ! -e "$unit" ] && [ ! -e /usr/local/bin/underpass ] && [ -e /etc/underpass.toml ] && refused '' modprobe --show-depends underpass; }
 
 # QEMU's translator with two CPUs does not bear that the kernel patches its own code (guest-main.sh), which cgroups, as
@@ -82,9 +88,9 @@ check "a reload takes over from itself, in the same process" reload
 check "a restart goes on with what there was" restart
 check "which serves, too" get
 check "it stops, and has not failed" stop
+check "what was installed is taken away, but for the configuration, though it runs" eval 'remove && all_gone'
 kill -KILL "$child"
 wait "$child" 2>/dev/null && exit 1
 rm -rf /run/systemd
 if [ "$tap_failed" != 0 ]; then sed 's/^/# /' /tmp/systemd.log "$log"; fi
-check "what was installed is taken away, but for the configuration" eval 'install --remove && all_gone'
 finish

@@ -22,7 +22,6 @@ LONG_MS = 3_600_000
 PATIENCE = 120
 CONFIG = f"""
 engine = "kernel"
-access-log = true
 [[listener]]
 address = "10.1.0.2:80"
 [pool.all]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The field lines of a head, and what Connection says about them.
 //!
-//! Invariant: Connection can never remove Host, Content-Length or Transfer-Encoding.
+//! Invariant: Connection can never remove Host, Content-Length or Transfer-Encoding, nor what says who the client is.
 
 use httparse::Header;
 
@@ -19,8 +19,7 @@ const OPTIONS_MAX: usize = 32;
 /// are too, but what becomes of these depends on the message.
 const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
 
-/// Fields that Connection must not remove, whatever it names: those of framing and routing, and those by which a
-/// proxy in front tells of its client, who could take that back if the proxy passes its Connection on.
+/// Fields that Connection must not remove, whatever it names; with those below.
 const PROTECTED: [&str; 3] = ["host", "content-length", "transfer-encoding"];
 
 /// What Connection said.
@@ -62,6 +61,7 @@ impl<'a> Connection<'a> {
                 .iter()
                 .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
         };
+        // A client could take back what a proxy in front says of it, if that passes its Connection on.
         let is_protected = || is_one_of(name, &PROTECTED) || is_about_the_client(name.as_bytes());
         is_one_of(name, &HOP_BY_HOP) || (!is_protected() && named())
     }

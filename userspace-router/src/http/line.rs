@@ -36,12 +36,8 @@ pub fn strict(head: &[u8]) -> Result<&[u8], Problem> {
 pub fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
     let folds_at = |at: usize| matches!(head.get(at..at + 3), Some([b'\r', b'\n', b' ' | b'\t']));
     // Empty lines may be in front of it.
-    let begin = head.iter().position(|b| !b"\r\n".contains(b)).unwrap_or(0);
-    let line = head.get(begin..).unwrap_or_default();
-    let start_line = line
-        .iter()
-        .position(|&b| b == b'\r')
-        .map_or(0, |length| begin + length);
+    let mut bytes = (0..).zip(head).skip_while(|(_, b)| b"\r\n".contains(b));
+    let start_line = bytes.find(|&(_, &b)| b == b'\r').map_or(0, |(at, _)| at);
     if !(start_line + 1..head.len()).any(folds_at) {
         return Cow::Borrowed(head);
     }

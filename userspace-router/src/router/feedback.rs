@@ -59,13 +59,12 @@ impl Told {
 }
 
 fn outcome(verdict: Verdict, reused: bool, record: &Record) -> Outcome {
-    let begun = record.accepted_after.is_some();
     match verdict {
         Verdict::Down => Outcome::Failed(Failure::Unreachable),
         Verdict::ConnectTimeout => Outcome::Failed(Failure::ConnectTimeout),
         Verdict::Silent => Outcome::Failed(Failure::Silent),
         // Idle connections die; the back-end's word is that of a new one. But one that had accepted was alive.
-        Verdict::Broke if reused && !begun => Outcome::Abandoned,
+        Verdict::Broke if reused && record.accepted_after.is_none() => Outcome::Abandoned,
         Verdict::Broke => Outcome::Failed(Failure::Broke),
         Verdict::Declined(status) => Outcome::Declined(status),
         Verdict::NoExpect => Outcome::Declined(417),

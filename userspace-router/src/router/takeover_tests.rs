@@ -29,14 +29,18 @@ impl Engine for Silent {
 const CONFIG: &str = "engine = \"kernel\"\n[[listener]]\naddress = \"127.0.0.1:80\"\n\
     [pool.p]\nbackends = [\"127.0.0.1:1\"]\n[[route]]\npool = \"p\"\n";
 
+fn config(text: &str) -> Config {
+    Config::parse("t", text).expect("a configuration")
+}
+
 fn router() -> (Router<Silent>, UnboundedReceiver<Command>) {
     router_of(CONFIG)
 }
 
 fn router_of(text: &str) -> (Router<Silent>, UnboundedReceiver<Command>) {
-    let config = Config::parse("t", text).expect("a configuration");
+    let config = config(text);
     let (to, commands) = unbounded_channel();
-    let policy = Arc::new(Table::new(config.routes.clone(), &config.pools));
+    let policy = Arc::new(Table::new(config.routes, &config.pools));
     let router = Router::new(Silent(to), policy, config.limits, AccessLog::off());
     (router, commands)
 }
@@ -81,10 +85,7 @@ fn front(id: u32, state: State, note: Option<Note>) -> QueueInfo {
 
 /// Asked the back-end of this queue, with the rules of the configuration.
 fn asked(back: u32) -> Note {
-    let mark = Config::parse("t", CONFIG).expect("a configuration").routes[0]
-        .terms
-        .rewrite
-        .mark();
+    let mark = config(CONFIG).routes[0].terms.rewrite.mark();
     Note {
         back,
         mark,
@@ -417,7 +418,7 @@ impl Engine for Everyday {
 
 #[tokio::test]
 async fn a_client_that_left_meanwhile_is_no_reason_not_to_listen() {
-    let config = Config::parse("t", CONFIG).expect("a configuration");
+    let config = config(CONFIG);
     let policy = Arc::new(Table::new(config.routes, &config.pools));
     let engine = Everyday(Default::default());
     let mut router = Router::new(engine, policy, config.limits, AccessLog::off());

@@ -3,8 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::support::*;
 
@@ -142,19 +141,7 @@ fn every_way_to_fail_a_check() {
 
 #[test]
 fn who_waits_for_a_place_blames_nobody() {
-    let (tell, told) = channel();
-    let (go, gone) = channel::<()>();
-    let gone = Mutex::new(gone);
-    let slow = backend(move |mut peer, _| {
-        peer.head();
-        tell.send(()).expect("the test waits");
-        gone.lock()
-            .expect("no panic")
-            .recv()
-            .expect("the test sends");
-        peer.send(ok("s"));
-        peer.head();
-    });
+    let (slow, told, go) = patient("", ok("s"));
     let pool = "connections = 1\nwaiting = 10\nwaiting-ms = 60000\n[pool.p.eject]\nfailures = 1\n";
     let router = Router::with_pool(&[slow], pool, "asking-ms = 300");
     let mut first = router.connect();

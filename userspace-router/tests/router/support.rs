@@ -6,8 +6,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{channel, Receiver};
-use std::sync::Arc;
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -384,6 +384,25 @@ impl Client {
 /// number of the connection, from 1.
 pub fn backend(serve: impl Fn(Client, u32) + Send + Sync + 'static) -> SocketAddr {
     backend_at("127.0.0.1:0", serve)
+}
+
+/// A back-end that says when a request arrived, after `beginning`, and sends `ending` when it is told to.
+pub fn patient(
+    beginning: &'static str,
+    ending: impl AsRef<[u8]> + Send + Sync + 'static,
+) -> (SocketAddr, Receiver<()>, Sender<()>) {
+    let (tell, told) = channel();
+    let (go, gone) = channel::<()>();
+    let gone = Mutex::new(gone);
+    let address = backend(move |mut peer, _| {
+        peer.head();
+        peer.send(beginning);
+        tell.send(()).expect("the test waits");
+        // Also when the test is over.
+        let _either_way = gone.lock().expect("no panic").recv();
+        peer.send(&ending);
+    });
+    (address, told, go)
 }
 
 /// The same, at an address of choice.

@@ -101,24 +101,19 @@ impl Table {
                 Ok(())
             }
             Command::QueueDel { id } => {
-                let waits = self
-                    .queues
-                    .get(&id)
-                    .is_some_and(Queue::keeps_answers_waiting);
+                let queue = self.queues.get(&id);
                 let (bytes, time) = FAREWELL;
-                self.end(
-                    id,
-                    match waits {
-                        // What it sent ahead would, unread, make a reset of the close, and that would take the answers back.
-                        true => Closing::Drain {
-                            bytes,
-                            until: Instant::now() + time,
-                        },
-                        false => Closing::Flush {
-                            until: Instant::now() + FLUSH_TIME,
-                        },
+                let closing = match queue.is_some_and(Queue::keeps_answers_waiting) {
+                    // What it sent ahead would, unread, make a reset of the close, which takes the answers back.
+                    true => Closing::Drain {
+                        bytes,
+                        until: Instant::now() + time,
                     },
-                )
+                    false => Closing::Flush {
+                        until: Instant::now() + FLUSH_TIME,
+                    },
+                };
+                self.end(id, closing)
             }
             Command::QueueAbort { id } => {
                 self.check_there(id)?;
