@@ -12,6 +12,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use crate::exchange::Line;
+use crate::say;
 
 /// Batches of lines that may wait for the reader.
 const WAITING_MAX: usize = 256;
@@ -79,6 +80,13 @@ impl AccessLog {
         }
     }
 
+    fn tell_dropped(&mut self) {
+        match std::mem::take(&mut self.dropped) {
+            0 => {}
+            lines => say!("access log: {lines} lines were lost, because nobody read them"),
+        }
+    }
+
     /// Hands over what was added.
     pub fn flush(&mut self) {
         let Some(out) = self.out.as_ref().filter(|_| self.lines > 0) else {
@@ -89,13 +97,7 @@ impl AccessLog {
         let lines = std::mem::take(&mut self.lines);
         match out.batches.try_send(batch) {
             Ok(()) => {
-                if self.dropped > 0 {
-                    eprintln!(
-                        "underpass: access log: {} lines were lost, because nobody read them",
-                        self.dropped
-                    );
-                    self.dropped = 0;
-                }
+                self.tell_dropped();
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += lines,
         }
@@ -105,12 +107,13 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.flush();
+        self.tell_dropped();
         let Some(Out { batches, ended }) = self.out.take() else {
             return;
         };
         drop(batches);
         if ended.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("underpass: access log: its last lines were lost, because nobody read them");
+            say!("access log: its last lines were lost, because nobody read them");
         }
     }
 }
@@ -118,7 +121,7 @@ impl Drop for AccessLog {
 fn write_all(mut out: impl Write, batches: &Receiver<String>) {
     for batch in batches {
         if let Err(error) = out.write_all(batch.as_bytes()).and_then(|()| out.flush()) {
-            eprintln!("underpass: access log: cannot be written, and ends here: {error}");
+            say!("access log: cannot be written, and ends here: {error}");
             return;
         }
     }

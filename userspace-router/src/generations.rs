@@ -12,6 +12,7 @@ use underpass::engine::kernel::Replaced;
 
 use crate::run::{prepare, runtime, start, End, Told};
 use crate::signals::Signals;
+use underpass::say;
 
 /// All generations of this process.
 struct Generations {
@@ -42,7 +43,7 @@ pub fn run(load: impl Fn() -> Result<Config, String>, takeover: bool) -> Result<
                 let text = "--takeover: with the engine `user` nothing outlives its process";
                 return Err(text.to_owned());
             }
-            eprintln!("underpass: engine user: bodies pass through user space");
+            say!("engine user: bodies pass through user space");
         }
         let signals = Signals::new(engine == EngineKind::Kernel).map_err(unheard)?;
         let replaced = match takeover {
@@ -119,7 +120,7 @@ impl Generations {
         };
         match begun {
             Err(why) if self.youngest == before => {
-                eprintln!("underpass: SIGHUP changes nothing: {why}");
+                say!("SIGHUP changes nothing: {why}");
                 Ok(())
             }
             // Whoever fails now may have taken something already.

@@ -6,7 +6,8 @@
 //! `http` checks and rewrites heads; `config` is the file that an administrator writes;
 //! `route` decides who is asked, and `health` who is well; `address` is where a back-end is;
 //! `pool` counts connections to back-ends and keeps idle ones; `exchange` is what happens
-//! between a request's head and its end, without I/O; `access` writes the log.
+//! between a request's head and its end, without I/O; `access` writes the log,
+//! and `say` what else there is to say.
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -20,3 +21,4 @@ pub mod pool;
 pub mod proxy_protocol;
 pub mod route;
 pub mod router;
+pub mod say;

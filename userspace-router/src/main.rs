@@ -15,6 +15,7 @@ use generations::run;
 use run::{runtime, End};
 use underpass::config::{Config, EngineKind};
 use underpass::engine::kernel::KernelEngine;
+use underpass::say;
 
 const HELP: &str = "\
 underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
@@ -66,7 +67,7 @@ fn report(outcome: Result<ExitCode, String>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(text) => {
-            eprintln!("underpass: {text}");
+            say!("{text}");
             ExitCode::FAILURE
         }
     }
@@ -101,11 +102,11 @@ fn serve(file: &Path, takeover: bool) -> Result<ExitCode, String> {
     let load = || Config::load(file).map_err(|error| error.to_string());
     let cut_off = match run(load, takeover)? {
         End::Stopped { cut_off } => {
-            eprintln!("underpass: stopped: {cut_off} exchanges were cut off");
+            say!("stopped: {cut_off} exchanges were cut off");
             cut_off
         }
         End::LeftBehind => {
-            eprintln!("underpass: everything is left to the next router");
+            say!("everything is left to the next router");
             0
         }
         // It was said by whom.

@@ -28,6 +28,7 @@ use underpass::router::{Listening, Router};
 
 use crate::listening::{open, probe};
 use crate::signals::Signals;
+use underpass::say;
 
 /// How a router, or all of them, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,9 +242,9 @@ async fn serve(
     if let Some(left) = left {
         let resumed;
         (missing, resumed) = router.resume(&left, &config.listeners, Instant::now());
-        eprintln!("underpass: {resumed}");
+        say!("{resumed}");
         for listener in config.listeners.iter().filter(|l| !missing.contains(l)) {
-            eprintln!("underpass: listening on {}", listener.address);
+            say!("listening on {}", listener.address);
         }
     }
     // Those of which the terms changed could not be opened before the former listeners ended.
@@ -260,7 +261,7 @@ async fn serve(
         return ended(error);
     }
     for address in addresses.into_iter().flatten() {
-        eprintln!("underpass: listening on {address}");
+        say!("listening on {address}");
     }
     listens();
     let cut_off = tokio::select! {
@@ -286,7 +287,7 @@ async fn serve(
 fn ended(error: EngineError) -> Result<End, String> {
     match error {
         EngineError::Ousted { .. } => {
-            eprintln!("underpass: {error}, and all that it had: this one ends");
+            say!("{error}, and all that it had: this one ends");
             Ok(End::Ousted)
         }
         EngineError::Failed(why) => Err(why),

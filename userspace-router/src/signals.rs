@@ -10,6 +10,7 @@ use std::io;
 
 use tokio::signal::unix::{signal, SignalKind};
 use tokio::sync::watch;
+use underpass::say;
 
 /// The signals that came.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ impl Signals {
                     _ = user2.recv() => !may_hand_over,
                 };
                 if stops && *count.borrow() == 0 {
-                    eprintln!("underpass: stopping: nothing more is accepted");
+                    say!("stopping: nothing more is accepted");
                 }
                 let count = if stops { &count } else { &count_user2 };
                 count.send_modify(|count| *count += 1);

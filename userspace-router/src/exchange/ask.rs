@@ -330,19 +330,17 @@ impl Exchange {
     }
 
     /// Nothing was sent: no doubt about trying again.
-    pub(super) fn unsent(&mut self, now: Instant) {
+    pub(super) fn unsent(&mut self, (verdict, problem): (Verdict, Problem), now: Instant) {
         let reused = self.back.as_ref().is_some_and(|back| back.reused);
-        self.record.verdict(if reused {
-            Verdict::Stale
-        } else {
-            Verdict::Broke
-        });
+        let stale = reused && verdict == Verdict::Broke;
+        self.record
+            .verdict(if stale { Verdict::Stale } else { verdict });
         self.drop_back();
         self.hold();
-        if reused {
-            self.connect_again(problem::BACKEND_BROKE, now);
+        if stale {
+            self.connect_again(problem, now);
         } else {
-            self.ask_next(problem::BACKEND_BROKE, now);
+            self.ask_next(problem, now);
         }
     }
 

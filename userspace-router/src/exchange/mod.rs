@@ -386,8 +386,17 @@ impl Exchange {
         }
     }
 
-    /// A command was refused.
+    /// A command was refused, for what is wrong with whom it was about.
     pub fn refused(&mut self, tag: Tag, now: Instant) {
+        self.refused_for(tag, (Verdict::Broke, problem::BACKEND_BROKE), now);
+    }
+
+    /// A command was refused, because the engine had no room for it.
+    pub fn found_no_room(&mut self, tag: Tag, now: Instant) {
+        self.refused_for(tag, (Verdict::Full, problem::ENGINE_REFUSED), now);
+    }
+
+    fn refused_for(&mut self, tag: Tag, why: (Verdict, Problem), now: Instant) {
         if self.over {
             return;
         }
@@ -407,7 +416,7 @@ impl Exchange {
                 if self.answered == Some(self.serial) {
                     self.answered = None;
                 }
-                self.unsent(now);
+                self.unsent(why, now);
             }
             Tag::Ending => {}
         }

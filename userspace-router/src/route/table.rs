@@ -17,6 +17,7 @@ use crate::config::{Balance, HashBy, Limits, Pool, Route, Terms};
 use crate::health::{Change, Health, Usable};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
+use crate::say;
 
 /// The policy of a configuration.
 #[derive(Debug)]
@@ -228,8 +229,8 @@ impl Group {
     /// A line for whoever watches the router.
     fn tell(&self, backend: &Address, change: Option<Change>, why: &str) {
         if let Some(change) = change {
-            eprintln!(
-                "underpass: pool {}: {backend} is {change}{why}",
+            say!(
+                "pool {}: {backend} is {change}{why}",
                 self.pool.name
             );
         }

@@ -37,6 +37,7 @@ use crate::engine::{Engine, EngineError, Incoming, Listen, Refused, Token};
 use crate::exchange::{Action, Exchange, Tag, Verdict};
 use crate::pool::{Grant, Pool};
 use crate::route::Policy;
+use crate::say;
 use backs::Connected;
 use fronts::Front;
 use token::{token_serial, Kind};
@@ -327,7 +328,7 @@ impl<E: Engine> Router<E> {
             return;
         }
         if !GONE.contains(&refusal.errno) {
-            eprintln!("underpass: {refusal}");
+            say!("{refusal}");
         }
         if let Some(grant) = self.adopting.remove(&token) {
             return self.not_connected(grant, backs::verdict(Some(refusal.errno)), now);
@@ -336,7 +337,11 @@ impl<E: Engine> Router<E> {
             .exchange(front)
             .is_some_and(|exchange| token_serial(exchange.serial()) == serial);
         if let (true, Kind::Tagged(tag)) = (current, kind) {
-            self.with_exchange(front, now, |exchange| exchange.refused(tag, now));
+            let no_room = backs::verdict(Some(refusal.errno)) == Verdict::Full;
+            self.with_exchange(front, now, |exchange| match no_room {
+                true => exchange.found_no_room(tag, now),
+                false => exchange.refused(tag, now),
+            });
         } else if kind == Kind::Tagged(Tag::IntoBack) {
             self.refused_late(front, serial);
         } else if kind == Kind::Tagged(Tag::IntoFront) {

@@ -56,6 +56,20 @@ fn who_fails_in_a_row_is_left_out() {
 }
 
 #[test]
+fn whom_nobody_listens_to_goes_on() {
+    let bad = Arc::new(AtomicBool::new(true));
+    let pool = "[pool.p.eject]\nfailures = 1\nms = 86400000\nmax-ms = 86400000\nstatus = [503]";
+    let backends = [moody("m", &bad, answers_503), named("w")];
+    let mut router = Router::with_pool(&backends, pool, "");
+    router.is_not_listened_to();
+    // That one is left out is said to nobody.
+    assert!((0..3).any(|_| router.get("/", "").0 == 503));
+    assert_eq!(who(&router, 4), "wwww");
+    router.terminate();
+    assert!(router.wait().success());
+}
+
+#[test]
 fn a_trial_brings_it_back() {
     let bad = Arc::new(AtomicBool::new(true));
     let moody = moody("m", &bad, resets);

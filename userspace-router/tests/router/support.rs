@@ -3,6 +3,8 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +26,8 @@ pub struct Router {
     config: PathBuf,
     log: Receiver<String>,
     errors: Receiver<String>,
+    /// Where that comes from, its standard error.
+    said: UnixStream,
 }
 
 /// One listener on IPv4.
@@ -79,14 +83,15 @@ impl Router {
         let name = format!("underpass-test-{}-{number}.toml", std::process::id());
         let config = std::env::temp_dir().join(name);
         std::fs::write(&config, text).expect("the configuration is written");
+        let (said, speaks) = UnixStream::pair().expect("two sockets");
         let mut process = program()
             .arg("run")
             .arg(&config)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(OwnedFd::from(speaks))
             .spawn()
             .expect("the router starts");
-        let errors = lines(process.stderr.take().expect("a pipe"), "router: ");
+        let errors = lines(said.try_clone().expect("a descriptor"), "router: ");
         let log = lines(process.stdout.take().expect("a pipe"), "");
         let address = loop {
             let line = errors.recv_timeout(PATIENCE).expect("the router listens");
@@ -100,6 +105,7 @@ impl Router {
             config,
             log,
             errors,
+            said,
         }
     }
 
@@ -125,6 +131,11 @@ impl Router {
                 return;
             }
         }
+    }
+
+    /// From now on nobody reads what it says on standard error.
+    pub fn is_not_listened_to(&self) {
+        self.said.shutdown(Shutdown::Both).expect("it was open");
     }
 
     /// A request over a connection of its own: the answer's status and body.

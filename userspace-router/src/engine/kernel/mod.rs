@@ -20,6 +20,8 @@ use underpass_proto::{
     Problem, QueueInfo, Refusal, Reply, Side,
 };
 
+use crate::say;
+
 use super::{Engine, EngineError, Incoming, Left, Listen, Refused, Socket, Token};
 use pending::{Entry, Found, Pending, Wants};
 use socket::{Channel, Read};
@@ -113,7 +115,7 @@ impl KernelEngine {
         }
         match inbox.pop() {
             Some(Incoming::Added { id, .. }) => {
-                eprintln!("underpass: engine kernel: router {id} of the module");
+                say!("engine kernel: router {id} of the module");
                 self.id = id;
                 Ok(())
             }
@@ -214,7 +216,7 @@ impl KernelEngine {
     }
 
     fn undecodable(&mut self, error: &DecodeError) {
-        eprintln!("underpass: engine kernel: {error}");
+        say!("engine kernel: {error}");
         if error.problem == Problem::Overrun {
             self.overflow();
         }
@@ -307,8 +309,8 @@ impl KernelEngine {
     fn overflow(&mut self) {
         self.overflows += 1;
         if !self.lost {
-            eprintln!(
-                "underpass: engine kernel: messages were lost ({} times so far): asking again",
+            say!(
+                "engine kernel: messages were lost ({} times so far): asking again",
                 self.overflows
             );
         }
@@ -326,7 +328,7 @@ impl KernelEngine {
             Command::QueueDump.append(self.channel.family, self.sequence, false, &mut self.batch);
         if let Err(error) = encoded {
             // It has no attribute that could be too long.
-            eprintln!("underpass: engine kernel: {error}");
+            say!("engine kernel: {error}");
         }
         self.flush();
     }
@@ -337,7 +339,7 @@ impl KernelEngine {
             return;
         };
         if let Some(refusal) = refusal {
-            eprintln!("underpass: engine kernel: the dump failed: {refusal}");
+            say!("engine kernel: the dump failed: {refusal}");
         }
         if self.lost {
             // It is asked again when all was read.

@@ -11,6 +11,7 @@ use underpass_proto::{messages, Command, Content, ListenerInfo, Reply, RouterInf
 use super::socket::Read;
 use super::{EngineError, KernelEngine, Left, Terms};
 use crate::engine::Incoming;
+use crate::say;
 
 /// A router that can be taken over.
 #[derive(Debug)]
@@ -117,7 +118,7 @@ impl KernelEngine {
                 _ => {}
             }
         }
-        eprintln!("underpass: engine kernel: took over router {id} of the module");
+        say!("engine kernel: took over router {id} of the module");
         Ok(left)
     }
 

@@ -376,6 +376,23 @@ fn what_the_engine_refused_was_never_sent() {
 }
 
 #[test]
+fn an_engine_without_room_is_not_the_back_ends_fault() {
+    for reused in [true, false] {
+        let mut scene = Scene::asking(POST, 2);
+        scene.told();
+        scene.connected(5, reused);
+        scene.exchange.found_no_room(Tag::IntoBack, scene.now);
+        assert_eq!(scene.told(), "abort(5) connect(82)");
+        scene.connected(6, false);
+        scene.exchange.found_no_room(Tag::IntoBack, scene.now);
+        assert_eq!(scene.told(), "abort(6) send(1,502) forward(1>0,None) finished(true)");
+        assert_eq!(scene.exchange.record.reason, "engine-refused");
+        let full = |asked: &(Address, Verdict)| asked.1 == Verdict::Full;
+        assert!(scene.exchange.record.asked.iter().all(full), "{reused}");
+    }
+}
+
+#[test]
 fn a_refusal_that_comes_late() {
     // Accepted, and gone: its response may be on its way, and is read before 502 is said.
     let accepted = || {
