@@ -57,7 +57,7 @@ impl std::str::FromStr for Network {
         };
         let address: IpAddr = address.parse().map_err(|_| ())?;
         let width = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
+        let prefix: u8 = match prefix {
             None => width,
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 digits.parse().map_err(|_| ())?
@@ -67,7 +67,14 @@ impl std::str::FromStr for Network {
         if prefix > width {
             return Err(());
         }
-        Ok(Self { address, prefix })
+        // Clients of IPv4 are known by its addresses, whatever the socket calls them.
+        Ok(match (address.to_canonical(), prefix.checked_sub(96)) {
+            (mapped @ IpAddr::V4(_), Some(prefix)) if width == 128 => Self {
+                address: mapped,
+                prefix,
+            },
+            _ => Self { address, prefix },
+        })
     }
 }
 
@@ -205,6 +212,12 @@ mod tests {
             ("fd00::/8", "fe00::1", false),
             ("10.0.0.1", "10.0.0.1", true),
             ("10.0.0.1", "10.0.0.2", false),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", true),
+            ("::ffff:10.0.0.0/104", "::ffff:10.255.0.1", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.1", false),
+            ("::ffff:0:0/96", "255.1.2.3", true),
+            ("::ffff:10.0.0.1", "10.0.0.1", true),
+            ("::ffff:10.0.0.1", "10.0.0.2", false),
         ] {
             let parsed: Network = network.parse().unwrap();
             let address = address.parse().unwrap();
