@@ -12,7 +12,7 @@ use super::limits::{Limits, LimitsTable};
 use super::place::Fault;
 use super::pool::Pool;
 use super::terms::{terms, Terms};
-use crate::http::is_token;
+use crate::http::{check_host, is_token, without_port};
 
 /// Where requests of a kind go.
 #[derive(Clone, Debug)]
@@ -25,16 +25,16 @@ pub struct Route {
     pub terms: Arc<Terms>,
 }
 
-/// What a request must have, all of it.
+/// What a request must have, all of it. Those that fit the same requests are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matches {
     /// Whom it is for.
     pub host: Host,
     /// What it is for.
     pub path: Path,
-    /// One of these methods; if empty, any.
+    /// One of these methods, sorted; if empty, any.
     pub methods: Vec<String>,
-    /// All of these fields.
+    /// All of these fields, sorted.
     pub headers: Vec<Header>,
 }
 
@@ -59,9 +59,9 @@ pub enum Path {
 }
 
 /// A field that must be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Header {
-    /// Its name; case does not matter.
+    /// Its name, in lower case; case does not matter.
     pub name: String,
     /// Its whole value, if that matters; case does.
     pub value: Option<String>,
@@ -155,7 +155,7 @@ fn route(table: &RouteTable, pools: &[Arc<Pool>], limits: &Limits) -> Result<Rou
             host: table.host.as_ref().map_or(Ok(Host::Any), host)?,
             path: paths(table)?,
             methods: methods(table)?,
-            headers: table.headers.iter().map(header).collect::<Result<_, _>>()?,
+            headers: headers(table)?,
         },
         pool,
         terms: Arc::new(terms(table, limits)?),
@@ -167,16 +167,16 @@ fn host(value: &Spanned<String>) -> Result<Host, Fault> {
     let name = text.strip_prefix('*').unwrap_or(&text);
     let below = name.len() < text.len();
     let bare = name.strip_prefix('.').filter(|_| below).unwrap_or(name);
-    let fine = !bare.is_empty()
-        && crate::http::without_port(bare) == bare
-        && !bare.starts_with('.')
-        && !bare.ends_with('.')
-        && !bare.contains(['/', ' ', '*'])
+    // In a Host field the star could be a label's name.
+    let fine = check_host(&text).is_ok()
+        && without_port(bare) == bare
+        && !bare.contains('*')
+        && !bare.split('.').any(str::is_empty)
         && (!below || name.starts_with('.'));
     if !fine {
         let text = format!(
             "`{}` must be a host name without port, such as example.com or *.example.com",
-            value.get_ref()
+            value.get_ref().escape_debug()
         );
         return Err(Fault::at(value.span(), text));
     }
@@ -235,7 +235,22 @@ fn methods(table: &RouteTable) -> Result<Vec<String>, Fault> {
             Err(Fault::at(value.span(), text))
         }
     };
-    list.get_ref().iter().map(method).collect()
+    let mut methods: Vec<_> = list
+        .get_ref()
+        .iter()
+        .map(method)
+        .collect::<Result<_, _>>()?;
+    methods.sort_unstable();
+    methods.dedup();
+    Ok(methods)
+}
+
+fn headers(table: &RouteTable) -> Result<Vec<Header>, Fault> {
+    let mut headers: Vec<_> = table.headers.iter().map(header).collect::<Result<_, _>>()?;
+    // Whoever has a field with a value has the field, which stands behind it here.
+    headers.sort_unstable_by(|a, b| b.cmp(a));
+    headers.dedup_by(|a, b| a.name == b.name && (a.value.is_none() || a.value == b.value));
+    Ok(headers)
 }
 
 fn header(value: &Spanned<String>) -> Result<Header, Fault> {
@@ -250,7 +265,7 @@ fn header(value: &Spanned<String>) -> Result<Header, Fault> {
     }
     not_of_the_connection(name, value)?;
     Ok(Header {
-        name: name.to_owned(),
+        name: name.to_ascii_lowercase(),
         value: wanted,
     })
 }

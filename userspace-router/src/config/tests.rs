@@ -110,6 +110,41 @@ fn the_most_specific_route_stands_first() {
 }
 
 #[test]
+fn routes_that_match_the_same_in_another_spelling_are_found() {
+    for (one, other) in [
+        ("host = \"A.example\"", "host = \"a.EXAMPLE\""),
+        (
+            "methods = [\"PUT\", \"GET\"]",
+            "methods = [\"GET\", \"PUT\", \"GET\"]",
+        ),
+        ("headers = [\"X-A: 1\"]", "headers = [\"x-a:1 \"]"),
+        (
+            "headers = [\"X-A\", \"X-B\"]",
+            "headers = [\"X-B\", \"X-A\", \"x-b\"]",
+        ),
+        ("headers = [\"X-A: 1\"]", "headers = [\"X-A\", \"X-A: 1\"]"),
+    ] {
+        let text = format!("{GOOD}{one}\n[[route]]\npool = \"a\"\n{other}\n");
+        let message = error(&text);
+        let refused = "f.toml:12: [[route]]: this route matches what an earlier one does";
+        assert!(message.starts_with(refused), "{message}\nfor {other}");
+    }
+    for (one, other) in [
+        ("path = \"/a\"", "path = \"/A\""),
+        ("path = \"/a\"", "path = \"/%61\""),
+        ("methods = [\"GET\"]", "methods = [\"get\"]"),
+        ("headers = [\"X-A: a\"]", "headers = [\"X-A: A\"]"),
+        (
+            "headers = [\"X-A: 1\"]",
+            "headers = [\"X-A: 1\", \"X-A: 2\"]",
+        ),
+    ] {
+        let text = format!("{GOOD}{one}\n[[route]]\npool = \"a\"\n{other}\n");
+        assert_eq!(error(&text), "fine", "{other}");
+    }
+}
+
+#[test]
 fn errors_name_file_line_and_key() {
     for (from, to, parts) in [
         (
@@ -248,6 +283,31 @@ fn errors_name_file_line_and_key() {
             "pool = \"a\"",
             "pool = \"a\"\nhost = \"a.*.b\"",
             "f.toml:11: host: `a.*.b` must be a host name",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nhost = \"a@b\"",
+            "f.toml:11: host: `a@b` must be a host name",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nhost = \"a\\tb\"",
+            "f.toml:11: host: `a\\tb` must be a host name",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nhost = \"*.[::1]\"",
+            "f.toml:11: host: `*.[::1]` must be a host name",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nhost = \"[::x]\"",
+            "f.toml:11: host: `[::x]` must be a host name",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nhost = \"a..b\"",
+            "f.toml:11: host: `a..b` must be a host name",
         ),
         (
             "pool = \"a\"",
