@@ -32,7 +32,8 @@ impl Request {
     }
 
     /// True if the path has `.` or `..` segments, also such as only some servers take for
-    /// one: with an encoded dot, after `\` or an encoded slash, or with parameters behind `;`.
+    /// one: with an encoded dot, after `\` or an encoded slash, with parameters behind `;`, or
+    /// `..` before an encoded `?`, `#`, space or control character.
     pub fn has_dot_segments(&self) -> bool {
         has_dot_segments(self.path_only())
     }
@@ -52,8 +53,14 @@ pub fn has_dot_segments(path: &str) -> bool {
             b'%' => decoded(&mut bytes).unwrap_or(b'%'),
             byte => byte,
         };
-        let ends = matches!(byte, b'/' | b'\\' | b';');
-        if ends && segment.is_dots() {
+        let is_one = match byte {
+            b'/' | b'\\' | b';' => segment.is_dots(),
+            // Whoever reads the path again after decoding may end it here. Behind one dot that
+            // changes nothing, and `.#name` is a file.
+            0..=b' ' | b'?' | b'#' => segment == Segment::Dots,
+            _ => false,
+        };
+        if is_one {
             return true;
         }
         segment = match (byte, segment) {
@@ -132,6 +139,13 @@ mod tests {
             "/..;x=1/b",
             "/a/.;/b",
             "/..?q",
+            "/a/..%00/b",
+            "/a/..%00b",
+            "/a/..%09/",
+            "/a/%2e.%20/b",
+            "/..%3F/",
+            "/a/..%23",
+            "/a/..%0d%0a/b",
         ] {
             assert!(request(target, "").has_dot_segments(), "{target}");
         }
@@ -150,6 +164,10 @@ mod tests {
             "/a;b/c",
             "/;..",
             "/%252e%252e/",
+            "/.%23draft",
+            "/.%20a",
+            "/a%3F../b",
+            "/...%00",
         ] {
             assert!(!request(target, "").has_dot_segments(), "{target}");
         }

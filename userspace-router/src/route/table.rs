@@ -229,10 +229,7 @@ impl Group {
     /// A line for whoever watches the router.
     fn tell(&self, backend: &Address, change: Option<Change>, why: &str) {
         if let Some(change) = change {
-            say!(
-                "pool {}: {backend} is {change}{why}",
-                self.pool.name
-            );
+            say!("pool {}: {backend} is {change}{why}", self.pool.name);
         }
     }
 }

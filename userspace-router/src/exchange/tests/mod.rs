@@ -385,7 +385,10 @@ fn an_engine_without_room_is_not_the_back_ends_fault() {
         assert_eq!(scene.told(), "abort(5) connect(82)");
         scene.connected(6, false);
         scene.exchange.found_no_room(Tag::IntoBack, scene.now);
-        assert_eq!(scene.told(), "abort(6) send(1,502) forward(1>0,None) finished(true)");
+        assert_eq!(
+            scene.told(),
+            "abort(6) send(1,502) forward(1>0,None) finished(true)"
+        );
         assert_eq!(scene.exchange.record.reason, "engine-refused");
         let full = |asked: &(Address, Verdict)| asked.1 == Verdict::Full;
         assert!(scene.exchange.record.asked.iter().all(full), "{reused}");
