@@ -175,3 +175,45 @@ fn a_client_that_waits_for_100_may_send_its_body_after_a_final_answer() {
     client.send("hello");
     assert_eq!(client.rest(), b"hello");
 }
+
+#[test]
+fn what_ended_by_fin_is_whole_though_the_upload_broke() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        peer.body(1_000);
+        // Its end is FIN, and what is unread makes a reset behind it.
+        peer.send("HTTP/1.0 413 Large\r\n\r\ntoo large\n");
+        peer.half_close();
+    });
+    let router = Router::start(&[backend], "", "");
+    for _ in 0..10 {
+        let mut client = router.connect();
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+        client.try_send(&noise(3_000_000));
+        assert_eq!(status(&client.head()), 413);
+        assert_eq!(client.rest(), b"too large\n");
+        let line = router.logged();
+        assert!(line.contains(" status=413 reason=- "), "{line}");
+    }
+}
+
+#[test]
+fn what_ended_by_a_reset_is_cut_though_the_upload_was_told_of_it() {
+    let backend = backend(|mut peer, _| {
+        peer.head();
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        peer.body(1_000);
+        peer.send("HTTP/1.0 413 Large\r\n\r\ntoo lar");
+        peer.reset();
+    });
+    let router = Router::start(&[backend], "", "");
+    for _ in 0..10 {
+        let mut client = router.connect();
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+        client.try_send(&noise(3_000_000));
+        client.try_rest();
+        let line = router.logged();
+        assert!(!line.contains(" reason=- "), "{line}");
+    }
+}

@@ -133,7 +133,9 @@ impl Table {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
-        let ending = match queue.broken {
+        // A body that came whole came before the connection broke.
+        let whole = queue.fin_read && queue.moving.is_some();
+        let ending = match queue.broken.filter(|_| !whole) {
             Some(errno) => match queue.receiver.broken(errno) {
                 Broken::Later => return,
                 Broken::Ended => None,

@@ -54,6 +54,8 @@ pub struct Queue {
     input: Input,
     /// FIN or an error was read.
     pub at_end: bool,
+    /// All that the peer sent was read, and its FIN, whatever became of the connection afterwards.
+    pub fin_read: bool,
     /// The connection broke with this errno.
     pub broken: Option<u32>,
     output: Vec<u8>,
@@ -96,6 +98,7 @@ impl Queue {
             head_due: None,
             input: Input::default(),
             at_end: false,
+            fin_read: false,
             broken: None,
             output: Vec::new(),
             flushed: 0,
@@ -166,7 +169,7 @@ impl Queue {
 
     /// After the last byte: true if a FIN ends the body, and something has to be sent for it.
     pub fn end_by_fin(&mut self) -> bool {
-        let whole = self.broken.is_none() && self.receiver.fin_completes();
+        let whole = self.fin_read && self.receiver.fin_completes();
         whole && self.moving.as_mut().is_some_and(Move::end)
     }
 
@@ -182,7 +185,13 @@ impl Queue {
         };
         match self.input.fill(stream, limit) {
             None => return false,
-            Some(Ok(0)) => self.at_end = true,
+            Some(Ok(0)) => {
+                self.at_end = true;
+                // Reading ends like this, too, where a write was told of a reset before: of one
+                // behind a FIN by EPIPE, of others by ECONNRESET (Linux, `tcp_reset`).
+                let errno = self.broken.unwrap_or_default();
+                self.fin_read = errno == 0 || errno == EPIPE.unsigned_abs();
+            }
             Some(Ok(_)) => {}
             Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Some(Err(error)) => self.break_with(&error),
@@ -317,6 +326,7 @@ impl Queue {
             stream.reset_at_close();
         }
         self.at_end = true;
+        self.fin_read = false;
         self.write_broken = true;
         self.broken.get_or_insert(ECONNRESET);
         self.input.clear();
