@@ -14,12 +14,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 from ynlrouter import DEADLINE, Router, read_exactly, tap, wait_for
 
 MODULE = "/payload/underpass.ko"
 DEBUG = os.environ.get("UNDERPASS_KERNEL") == "debug"
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else (5 if DEBUG else 30)
+# How often a socket is given while the module goes, and by how many commands it is late.
+RACES, COMMANDS = 3, 8000
+SYS_DELETE_MODULE = 176
 HEAD = b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n"
 LENGTH = 1 << 40
 
@@ -121,6 +125,53 @@ def loaded_again():
     for command in (("rmmod", "underpass"), ("insmod", MODULE)):
         said = run(*command)
         assert said.returncode == 0, said
+
+
+def unload_now():
+    """As rmmod does it, without the time that a process takes to start; says whether it went."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(SYS_DELETE_MODULE, b"underpass", os.O_NONBLOCK) == 0:
+        return True
+    assert ctypes.get_errno() == errno.EWOULDBLOCK, os.strerror(ctypes.get_errno())
+    return False
+
+
+def given_while_it_goes():
+    """Unloading waits for a datagram of many commands; a socket that the last of them gives is refused, or
+    the module would go with it."""
+    server = socket.create_server(("127.0.0.1", 0))
+    raced = 0
+    while raced < RACES:
+        given = socket.create_connection(server.getsockname(), timeout=DEADLINE)
+        peer, _ = server.accept()
+        r = Router({"grace": 0})
+        give = ("queue-add", {"fd": given.fileno(), "side": "back"})
+        many = [("stats-get", {})] * COMMANDS + [give]
+        datagram = b"".join(r.ynl._encode_message(r.ynl.ops[op], v, [], 1) for op, v in many)
+        times = []
+
+        def send():
+            times.append(time.monotonic())
+            r.ynl.sock.send(datagram)
+            times.append(time.monotonic())
+
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        wait_for("it begins", lambda: times)
+        began = time.monotonic()
+        went = unload_now()
+        sender.join(DEADLINE)
+        r.close()
+        if went:
+            raced += began < times[1]
+            assert run("insmod", MODULE).returncode == 0
+            says_and_hears(given, peer)
+        else:
+            # It was given before.
+            wait_for("no reference is left", lambda: references() == 0)
+        given.close()
+        peer.close()
+    server.close()
 
 
 def says_and_hears(one, other):
@@ -260,6 +311,7 @@ tap([
     ("a listening socket shut down by its owner", listener_shut_down_by_its_owner),
     ("a connection that its owner accepted from an adopted socket", accepted_by_its_owner),
     ("an adopted connection that its owner makes listen", connection_that_its_owner_makes_listen),
+    ("a socket that is given while the module goes", given_while_it_goes),
     ("load/unload under load", load_and_unload_under_load),
     ("network namespace deleted in mid-transfer", namespace_deleted_in_mid_transfer),
     ("router killed with all kinds of queues", router_killed_with_all_kinds_of_queues),

@@ -254,6 +254,11 @@ void *up_page_address(struct page *page)
 	return page_address(page);
 }
 
+bool up_module_try_get(void)
+{
+	return try_module_get(THIS_MODULE);
+}
+
 void up_module_get(void)
 {
 	__module_get(THIS_MODULE);

@@ -111,6 +111,7 @@ void up_put_page(struct page *page);
 struct page *up_alloc_page(void);
 void *up_page_address(struct page *page);
 
+bool up_module_try_get(void);
 void up_module_get(void);
 void up_module_put(void);
 struct workqueue_struct *up_alloc_workqueue(void);

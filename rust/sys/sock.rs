@@ -78,8 +78,13 @@ impl Sock {
                 (EBADF, "no such descriptor in the calling process")
             });
         };
-        // SAFETY: the module is live while one of its commands runs.
-        unsafe { gen::up_module_get() };
+        // Its unloading waits for commands that run (genl_unregister_family()), but looks at references only before.
+        // SAFETY: the module's memory is there while one of its commands runs.
+        if unsafe { !gen::up_module_try_get() } {
+            // SAFETY: sockfd_lookup() took the reference of the file that is given back here.
+            unsafe { bindings::fput((*sock.as_ptr()).file) };
+            return Err((ENODEV, "the module is being unloaded"));
+        }
         Ok(Self {
             sock,
             accepted: false,
