@@ -8,6 +8,7 @@
 
 use super::{Arming, Queue};
 use crate::netlink::gen::SEND_LIMIT;
+use crate::sys::payer::Payer;
 use crate::sys::send::SendError;
 use crate::sys::sock::Sock;
 use kernel::prelude::*;
@@ -113,21 +114,21 @@ impl Output {
     }
 
     /// Makes room for `n` more bytes, so that `push` cannot fail.
-    pub fn reserve(&mut self, n: usize) -> Result {
+    fn reserve(&mut self, n: usize) -> Result {
         if self.gone > 0 {
             // What is out goes first: else this would grow with all that ever passed.
             let rest = self.data.get(self.gone..).unwrap_or(&[]);
-            let mut data = KVec::with_capacity(rest.len().saturating_add(n), GFP_KERNEL)?;
-            data.extend_from_slice(rest, GFP_KERNEL)?;
+            let mut data = KVec::with_capacity(rest.len().saturating_add(n), GFP_KERNEL_ACCOUNT)?;
+            data.extend_from_slice(rest, GFP_KERNEL_ACCOUNT)?;
             self.data = data;
             self.gone = 0;
         }
-        Ok(self.data.reserve(n, GFP_KERNEL)?)
+        Ok(self.data.reserve(n, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Adds data, after `reserve`.
-    pub fn push(&mut self, bytes: &[u8]) -> Result {
-        Ok(self.data.extend_from_slice(bytes, GFP_KERNEL)?)
+    fn push(&mut self, bytes: &[u8]) -> Result {
+        Ok(self.data.extend_from_slice(bytes, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Sends FIN once all data is out.
@@ -148,7 +149,7 @@ impl Output {
                 Err(SendError::Broken(errno)) => self.set_broken(errno),
             }
         }
-        if let Err(error) = self.keep(parts, gone) {
+        if let Err(error) = self.keep(sock, parts, gone) {
             if gone == 0 {
                 return Err(error);
             }
@@ -160,11 +161,11 @@ impl Output {
         Ok(self.flush(sock))
     }
 
-    /// Adds `parts` without their first `gone` bytes to what waits, all or nothing.
-    fn keep(&mut self, parts: &[&[u8]], mut gone: usize) -> Result {
+    /// Adds `parts` without their first `gone` bytes to what waits, all or nothing. Who pays for `sock` pays for it.
+    fn keep(&mut self, sock: &Sock, parts: &[&[u8]], mut gone: usize) -> Result {
         let left = size(parts).saturating_sub(gone);
         if left > 0 {
-            self.reserve(left)?;
+            Payer::of(sock).pays(|| self.reserve(left))?;
             for part in parts {
                 // Room was reserved.
                 self.push(part.get(gone..).unwrap_or(&[]))?;
