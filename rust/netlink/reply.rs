@@ -98,6 +98,11 @@ fn received(out: &mut Writer, q: &Queue) -> Result {
         if let Some(pace) = moving.pace {
             out.u32(queue::IDLE_BYTES, pace.bytes())?;
         }
+    } else if let (State::Parked(_), Some(done)) = (inner.rx.state(), &inner.pending.done) {
+        // The router can tell a forward that was refused from one whose end it was not told yet.
+        if done.to != 0 {
+            out.u32(queue::TO, done.to)?;
+        }
     }
     if let Some(relayed) = &inner.relayed {
         out.u16(queue::STATUS, relayed.status)?;

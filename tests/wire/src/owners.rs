@@ -5,7 +5,7 @@ use crate::client::{bytes, u32, Client, Failure, Message};
 use crate::numbers::errno::{ENOENT, EPERM, ESTALE};
 use crate::numbers::{cmd, framing, listener, queue, result, router, side, state};
 use crate::scene::{forward, good, refused, until, Scene, GET};
-use crate::sockets::{body, connect, end, fresh_namespace, read, End};
+use crate::sockets::{body, connect, end, fresh_namespace, read, reset, End};
 use crate::tap::Tap;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 /// Checks of this file.
-pub const PLAN: u32 = 22;
+pub const PLAN: u32 = 24;
 
 /// Makes the program only try what nobody without privilege may do.
 pub const UNPRIVILEGED: &str = "--unprivileged";
@@ -209,6 +209,7 @@ fn overflow(tap: &mut Tap) -> Result<(), Failure> {
     const CLIENTS: usize = 40;
     let mut scene = Scene::new()?;
     let mut observer = Client::new()?;
+    let (_mover, server, f, b) = scene.moving(6)?;
     scene.client.shrink()?;
     let mut visitors = Vec::new();
     for _ in 0..CLIENTS {
@@ -231,11 +232,25 @@ fn overflow(tap: &mut Tap) -> Result<(), Failure> {
         numbers.iter().all(|n| *n > 0),
         || format!("waiting, overflows: {numbers:?}"),
     );
+    reset(server)?;
+    let parked = until(&mut observer, cmd::QUEUE_GET, |all| {
+        all.iter()
+            .any(|q| q.id() == f && q.get(queue::STATE) == Some(state::PARKED))
+    })?;
+    let to = |all: &[Message]| all.iter().find(|q| q.id() == f)?.get(queue::TO);
+    tap.equal(
+        "a parked queue whose done waits has its target",
+        to(&parked),
+        Some(b.into()),
+    );
     let mut told = BTreeSet::new();
     while told.len() < CLIENTS {
         told.insert(scene.client.event_where(|e| e.number == cmd::HEAD)?.id());
     }
     tap.ok("every one of them comes in the end", true, String::new);
+    scene.client.event(cmd::DONE, f)?;
+    let parked = good(observer.dump(cmd::QUEUE_GET)?)?;
+    tap.equal("and then it has none", to(&parked), None);
     Ok(())
 }
 

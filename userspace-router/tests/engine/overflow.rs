@@ -9,7 +9,7 @@ use underpass::engine::{Listen, Socket};
 use underpass_proto::Side;
 
 use crate::peer::PATIENCE;
-use crate::scene::{pair, Scene, HEAD};
+use crate::scene::{forward, length, pair, Scene, HEAD};
 
 /// Within a router's credit; of this length 16 MiB of kernel memory do not hold as many.
 const HEADS: usize = 1_020;
@@ -28,6 +28,11 @@ fn while_the_kernel_drops_answers_all_is_told() {
         head_ms: 600_000,
         connections: 2_000,
     });
+    // A body that may be forwarded again.
+    let (parked, _sender) = scene.source(Side::Front);
+    let (target, _receiver) = scene.queue(Side::Back);
+    scene.forward(parked, Some(target), length(6));
+    scene.cancel(parked);
     let mut head = vec![b'x'; LENGTH];
     head.extend_from_slice(b"\r\n\r\n");
     let before = scene.overflows();
@@ -44,10 +49,14 @@ fn while_the_kernel_drops_answers_all_is_told() {
     }
     // The first part of what waits. The kernel drops what it answers until the last was read.
     scene.collect_some();
+    // It began with another framing, and stays parked.
+    let again = scene.give(forward(parked, 1, Some(target), length(7)));
     // What cannot be answered is undone, and that is told.
     let (ours, _theirs) = pair();
     let outcome = scene.try_adopt(Socket::Tcp(ours), Side::Back, 4_096);
     let refused = outcome.expect_err("the answer found its way");
+    assert_eq!(refused.errno, 105, "{refused}");
+    let refused = scene.refusal(again);
     assert_eq!(refused.errno, 105, "{refused}");
     // Now all was read.
     let (id, mut peer) = scene.queue(Side::Back);

@@ -115,16 +115,28 @@ impl Scene {
         Token(self.token)
     }
 
+    /// Gives a command, and does not look what becomes of it.
+    pub fn give(&mut self, command: Command) -> Token {
+        let token = self.token();
+        let _inside = self.runtime.enter();
+        match &mut self.engine {
+            Any::User(engine) => engine.submit(command, token),
+            Any::Kernel(engine) => engine.submit(command, token),
+        }
+        token
+    }
+
+    /// Why that was refused, as it must be.
+    pub fn refusal(&mut self, given: Token) -> Refused {
+        self.find("a refusal", |told| match told {
+            Incoming::Refused { token, refusal } if *token == given => Some(refusal.clone()),
+            _ => None,
+        })
+    }
+
     /// Gives a command; both engines have done or refused it when this returns.
     pub fn attempt(&mut self, command: Command) -> Result<(), Refused> {
-        let token = self.token();
-        {
-            let _inside = self.runtime.enter();
-            match &mut self.engine {
-                Any::User(engine) => engine.submit(command, token),
-                Any::Kernel(engine) => engine.submit(command, token),
-            }
-        }
+        let token = self.give(command);
         // A cancel is answered, all others only if refused: who asks once has it.
         self.collect(Duration::ZERO);
         let is_it =

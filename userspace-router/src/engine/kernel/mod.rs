@@ -5,6 +5,8 @@
 //! wake-up. After an overflow nothing of the kernel's state is lost, only answers may be:
 //! a dump of all queues tells what became of the commands.
 
+#[cfg(test)]
+mod lost_tests;
 mod pending;
 mod socket;
 mod stats;
@@ -12,12 +14,16 @@ mod takeover;
 
 pub use takeover::{meets, Former, Replaced};
 
+use std::fmt::Display;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use tokio::time::{timeout_at, Instant};
 
 use underpass_proto::{
     messages, Command, Content, DecodeError, Done, Event, ForwardResult, Incoming as Message,
-    Problem, QueueInfo, Refusal, Reply, Side,
+    Problem, QueueInfo, Reply, Side,
 };
 
 use crate::say;
@@ -35,6 +41,9 @@ const ENOBUFS: i32 = 105;
 const BATCH: usize = 48 * 1024;
 /// Messages that are handed on at once.
 const EVENTS: usize = 512;
+/// How often in a row a dump may be asked for in vain, and how long to wait in between: memory may be short.
+const DUMPS: u32 = 10;
+const AGAIN: Duration = Duration::from_millis(500);
 /// Of no interest to anybody.
 const NOBODY: Token = Token(u64::MAX);
 
@@ -52,6 +61,9 @@ pub struct KernelEngine {
     dump: Option<(u32, Vec<QueueInfo>)>,
     /// Something was lost, since the dump began if one runs.
     lost: bool,
+    /// Dumps in a row that were asked for in vain, and when to ask again.
+    in_vain: u32,
+    again: Option<Instant>,
     overflows: u64,
     /// The router that this process is, or 0.
     id: u32,
@@ -82,8 +94,12 @@ impl KernelEngine {
 
     /// One that is no router yet.
     async fn open() -> Result<Self, EngineError> {
-        Ok(Self {
-            channel: Channel::open().await?,
+        Ok(Self::over(Channel::open().await?))
+    }
+
+    fn over(channel: Channel) -> Self {
+        Self {
+            channel,
             sequence: 1,
             batch: Vec::new(),
             batch_from: 0,
@@ -91,10 +107,12 @@ impl KernelEngine {
             ready: Vec::new(),
             dump: None,
             lost: false,
+            in_vain: 0,
+            again: None,
             overflows: 0,
             id: 0,
             ousted: None,
-        })
+        }
     }
 
     /// Its number in the module.
@@ -174,9 +192,9 @@ impl KernelEngine {
             // Nor was what asked for a dump, if it was among them.
             let from = self.batch_from;
             let sent = |&(number, _): &(u32, _)| (number.wrapping_sub(from) as i32) < 0;
-            let asked = self.dump.is_some();
-            self.dump = self.dump.take().filter(sent);
-            self.lost |= asked && self.dump.is_none();
+            if self.dump.as_ref().is_some_and(|dump| !sent(dump)) {
+                self.not_dumped(&error);
+            }
             for entry in unsent {
                 self.refuse(entry.token, entry.name, errno, "it was not sent".to_owned());
             }
@@ -192,7 +210,11 @@ impl KernelEngine {
                 Ok(Read::Nothing) => {
                     // Until here the kernel dropped all answers: what a dump tells must be from after that.
                     match (&self.dump, self.lost) {
-                        (Some(_), _) => {}
+                        // As long as it goes on, reading one part of it brings the next one: it stands still for
+                        // want of memory, or the refusal was dropped.
+                        (Some(_), _) => self.not_dumped(&"it has no end"),
+                        (None, true) if self.in_vain >= DUMPS => return Err(in_vain()),
+                        (None, true) if self.again.is_some_and(|at| at > Instant::now()) => {}
                         (None, true) => self.start_dump(),
                         (None, false) => self.pending.settle(),
                     }
@@ -226,11 +248,19 @@ impl KernelEngine {
         let Message { sequence, content } = message;
         let dumping = self.dump.as_mut().filter(|(number, _)| *number == sequence);
         match (content, dumping) {
-            (Content::Event(event), _) => self.ready.push(Incoming::Event(event)),
+            (Content::Event(event), _) => {
+                if let Event::Done(done) = &event {
+                    // Whole, it is not parked, which is what the question would be about.
+                    if done.result != ForwardResult::Complete {
+                        self.pending.ended(done.id, done.generation);
+                    }
+                }
+                self.ready.push(Incoming::Event(event));
+            }
             (Content::Ousted { id, port }, _) if id == self.id => self.ousted = Some(Some(port)),
             (Content::Reply(Reply::Queue(queue)), Some((_, seen))) => seen.push(queue),
-            (Content::DumpEnd, Some(_)) => self.dumped(None),
-            (Content::Refused(refusal), Some(_)) => self.dumped(Some(&refusal)),
+            (Content::DumpEnd, Some(_)) => self.dumped(),
+            (Content::Refused(refusal), Some(_)) => self.not_dumped(&refusal),
             (Content::Reply(reply), None) => self.replied(sequence, reply),
             (Content::Refused(refusal), None) => {
                 if let Some(entry) = self.pending.take(sequence) {
@@ -288,6 +318,9 @@ impl KernelEngine {
 
     /// A command about this queue was done, and has something to tell.
     fn done(&mut self, entry: &Entry, queue: &QueueInfo) {
+        if let Wants::Cancel(id, generation) = entry.wants {
+            self.pending.ended(id, generation);
+        }
         let incoming = match entry.wants {
             Wants::Cancel(..) => Incoming::Event(Event::Done(Done {
                 id: queue.id,
@@ -319,6 +352,7 @@ impl KernelEngine {
 
     fn start_dump(&mut self) {
         self.lost = false;
+        self.again = None;
         self.sequence = self.sequence.wrapping_add(1);
         if self.batch.is_empty() {
             self.batch_from = self.sequence;
@@ -333,21 +367,29 @@ impl KernelEngine {
         self.flush();
     }
 
+    /// The dump did not come, or not all of it: it is asked for again a little later.
+    fn not_dumped(&mut self, why: &dyn Display) {
+        say!("engine kernel: the dump failed: {why}");
+        self.dump = None;
+        self.lost = true;
+        self.in_vain += 1;
+        self.again = Some(Instant::now() + AGAIN);
+    }
+
     /// The dump is over: answers that were lost are found in it.
-    fn dumped(&mut self, refusal: Option<&Refusal>) {
+    fn dumped(&mut self) {
         let Some((sequence, queues)) = self.dump.take() else {
             return;
         };
-        if let Some(refusal) = refusal {
-            say!("engine kernel: the dump failed: {refusal}");
-        }
+        self.in_vain = 0;
         if self.lost {
             // It is asked again when all was read.
             return;
         }
-        for entry in self.pending.before(sequence) {
-            match entry.look_up(&queues) {
-                Found::Done(queue) => self.done(&entry, &queue),
+        let entries = self.pending.before(sequence);
+        for (at, entry) in entries.iter().enumerate() {
+            match entry.look_up(&queues, &entries[at + 1..]) {
+                Found::Done(queue) => self.done(entry, &queue),
                 Found::Refused => {
                     let text = "the answer was lost".to_owned();
                     self.refuse(entry.token, entry.name, ENOBUFS, text);
@@ -360,6 +402,12 @@ impl KernelEngine {
             self.ask_owner();
         }
     }
+}
+
+fn in_vain() -> EngineError {
+    EngineError::Failed(format!(
+        "messages of the module were lost, and what became of its connections was asked {DUMPS} times in vain"
+    ))
 }
 
 impl Engine for KernelEngine {
@@ -416,8 +464,16 @@ impl Engine for KernelEngine {
                 return Ok(());
             }
             // What was read may have been worth a question.
-            if self.batch.is_empty() {
-                self.channel.readable().await?;
+            if !self.batch.is_empty() {
+                continue;
+            }
+            match self.again {
+                None => self.channel.readable().await?,
+                Some(at) => {
+                    if let Ok(readable) = timeout_at(at, self.channel.readable()).await {
+                        readable?;
+                    }
+                }
             }
         }
     }

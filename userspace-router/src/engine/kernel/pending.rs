@@ -91,6 +91,13 @@ impl Pending {
             .retain(|entry| !matches!(entry.wants, Wants::Nothing(_)));
     }
 
+    /// The end of a move of this queue was told: what it began with was done.
+    pub fn ended(&mut self, id: u32, generation: u32) {
+        self.entries.retain(
+            |entry| !matches!(entry.wants, Wants::Nothing(Some(of)) if of == (id, generation)),
+        );
+    }
+
     /// Takes all out that were sent before number `sequence`, which may have wrapped.
     pub fn before(&mut self, sequence: u32) -> Vec<Entry> {
         self.taken(|entry| (entry.sequence.wrapping_sub(sequence) as i32) < 0)
@@ -109,14 +116,22 @@ impl Pending {
 }
 
 impl Entry {
-    /// What became of it, by a dump of all queues.
-    pub fn look_up(&self, queues: &[QueueInfo]) -> Found {
+    /// What became of it, by a dump of all queues. `later` were sent after it, and not answered either.
+    pub fn look_up(&self, queues: &[QueueInfo], later: &[Entry]) -> Found {
         let by_id = |id: u32| queues.iter().find(move |queue| queue.id == id);
         match &self.wants {
             Wants::Nothing(None) | Wants::Router | Wants::Owner => Found::Silence,
             Wants::Nothing(Some((id, generation))) => match by_id(*id) {
-                Some(queue) if queue.state == State::Ready && queue.generation == *generation => {
-                    Found::Refused
+                Some(queue) if queue.generation == *generation && waits(queue) => {
+                    let stops = |later: &Entry| match later.wants {
+                        Wants::Cancel(of, at) => (of, at) == (*id, *generation),
+                        _ => false,
+                    };
+                    match is_parked(queue) && later.iter().any(stops) {
+                        // It is parked in any case, and that is told as the end of the later one.
+                        true => Found::Silence,
+                        false => Found::Refused,
+                    }
                 }
                 _ => Found::Silence,
             },
@@ -140,16 +155,57 @@ impl Entry {
     }
 }
 
+/// A head, or a parked body, waits for its answer.
+fn waits(queue: &QueueInfo) -> bool {
+    queue.state == State::Ready || is_parked(queue)
+}
+
+/// It is, and the router was told so. Before, it has `to`: the end of its move is on its way.
+fn is_parked(queue: &QueueInfo) -> bool {
+    queue.state == State::Parked && queue.to.is_none()
+}
+
 /// A body that moved is parked. Of a back-end that was to answer no head has come since, and
 /// if one comes it is shown.
 fn cancelled(queue: &QueueInfo) -> bool {
     let collects = queue.state == State::Collecting && queue.side == Side::Back;
-    queue.state == State::Parked || (collects && queue.relay_to.is_none())
+    is_parked(queue) || (collects && queue.relay_to.is_none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use underpass_proto::gen::Reason;
+
+    fn queue(state: State, to: Option<u32>) -> QueueInfo {
+        QueueInfo {
+            id: 7,
+            side: Side::Front,
+            router: 1,
+            listener: None,
+            head_limit: 4096,
+            state,
+            generation: 2,
+            to,
+            framing: None,
+            taken: 0,
+            sent: 0,
+            result: None,
+            reason: Reason::None,
+            error: 0,
+            peer: None,
+            local: None,
+            rx_bytes: 0,
+            tx_bytes: 0,
+            unsent: 0,
+            to_framing: None,
+            idle_ms: None,
+            idle_bytes: None,
+            status: None,
+            relay_to: None,
+            note: 0,
+        }
+    }
 
     fn entry(sequence: u32, wants: Wants) -> Entry {
         Entry {
@@ -182,5 +238,42 @@ mod tests {
         let numbers = |entries: Vec<Entry>| entries.iter().map(|e| e.sequence).collect::<Vec<_>>();
         assert_eq!(numbers(pending.since(3)), [3, 4]);
         assert!(pending.take(2).is_some());
+    }
+
+    #[test]
+    fn a_body_that_is_still_parked_was_not_forwarded() {
+        let refused = |state, to, generation, later: &[Entry]| {
+            let forward = entry(1, Wants::Nothing(Some((7, generation))));
+            matches!(forward.look_up(&[queue(state, to)], later), Found::Refused)
+        };
+        assert!(refused(State::Ready, None, 2, &[]));
+        assert!(refused(State::Parked, None, 2, &[]));
+        assert!(!refused(State::Parked, Some(8), 2, &[]), "its end comes");
+        assert!(!refused(State::Parked, None, 1, &[]), "another head");
+        assert!(!refused(State::Moving, None, 2, &[]));
+        let cancel = [entry(2, Wants::Cancel(7, 2))];
+        assert!(!refused(State::Parked, None, 2, &cancel), "it was stopped");
+        assert!(refused(State::Ready, None, 2, &cancel));
+    }
+
+    #[test]
+    fn what_ended_is_not_asked_about() {
+        let mut pending = Pending::default();
+        pending.push(entry(1, Wants::Nothing(Some((7, 2)))));
+        pending.push(entry(2, Wants::Nothing(Some((7, 3)))));
+        pending.ended(7, 2);
+        let left = pending.before(3);
+        assert_eq!(left.iter().map(|e| e.sequence).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_cancel_that_came_too_late_tells_no_second_end() {
+        let done = |to| {
+            let cancel = entry(1, Wants::Cancel(7, 2));
+            let found = cancel.look_up(&[queue(State::Parked, to)], &[]);
+            matches!(found, Found::Done(_))
+        };
+        assert!(done(None));
+        assert!(!done(Some(8)), "its end comes");
     }
 }

@@ -44,20 +44,7 @@ pub struct Channel {
 impl Channel {
     /// Opens the socket and finds the family.
     pub async fn open() -> Result<Self, EngineError> {
-        let failed = |error: io::Error| EngineError::Failed(format!("netlink socket: {error}"));
-        let mut socket = Socket::new(NETLINK_GENERIC).map_err(failed)?;
-        let port = socket.bind_auto().map_err(failed)?.port_number();
-        socket.connect(&SocketAddr::new(0, 0)).map_err(failed)?;
-        socket.set_non_blocking(true).map_err(failed)?;
-        socket.set_ext_ack(true).map_err(failed)?;
-        socket.set_cap_ack(true).map_err(failed)?;
-        enlarge(&socket).map_err(failed)?;
-        let mut channel = Self {
-            fd: watch(socket).map_err(failed)?,
-            family: 0,
-            port,
-            datagram: Vec::with_capacity(DATAGRAM_MAX),
-        };
+        let mut channel = Self::of_no_family().map_err(failed)?;
         channel.send(&family::request(1)).map_err(failed)?;
         loop {
             match channel.read().map_err(failed)? {
@@ -73,6 +60,39 @@ impl Channel {
             ))
         })?;
         Ok(channel)
+    }
+
+    /// Opens the socket.
+    fn of_no_family() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_GENERIC)?;
+        let port = socket.bind_auto()?.port_number();
+        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.set_non_blocking(true)?;
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        enlarge(&socket)?;
+        Ok(Self {
+            fd: watch(socket)?,
+            family: 0,
+            port,
+            datagram: Vec::with_capacity(DATAGRAM_MAX),
+        })
+    }
+
+    /// Of a family that nobody has: the kernel refuses all that is asked.
+    #[cfg(test)]
+    pub fn of_nobody() -> io::Result<Self> {
+        let channel = Self::of_no_family()?;
+        Ok(Self {
+            family: u16::MAX,
+            ..channel
+        })
+    }
+
+    /// Sends to this netlink port from now on; 0 is the kernel.
+    #[cfg(test)]
+    pub fn lead(&self, port: u32) -> io::Result<()> {
+        self.fd.get_ref().connect(&SocketAddr::new(port, 0))
     }
 
     /// Sends commands; the kernel has done them when this returns.
@@ -94,11 +114,14 @@ impl Channel {
 
     /// Waits until `read` is worth another try. Call it after `Read::Nothing` only.
     pub async fn readable(&self) -> Result<(), EngineError> {
-        let failed = |error: io::Error| EngineError::Failed(format!("netlink socket: {error}"));
         let mut guard = self.fd.readable().await.map_err(failed)?;
         guard.clear_ready();
         Ok(())
     }
+}
+
+fn failed(error: io::Error) -> EngineError {
+    EngineError::Failed(format!("netlink socket: {error}"))
 }
 
 /// Lets the runtime watch the socket, which has one descriptor from its birth to its drop.

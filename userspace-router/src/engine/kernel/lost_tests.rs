@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the engine does when it cannot learn what it missed. The module is not needed: of a family that
+//! nobody has, the kernel refuses every dump.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::pending::{Entry, Wants};
+use super::socket::Channel;
+use super::{Engine, EngineError, Incoming, KernelEngine, Token, AGAIN, DUMPS};
+
+/// A netlink port that nobody has.
+const NOWHERE: u32 = 0x7fff_fff1;
+
+/// One that missed something, and asked in vain so often.
+fn engine(in_vain: u32) -> KernelEngine {
+    let mut engine = KernelEngine::over(Channel::of_nobody().expect("a netlink socket"));
+    engine.lost = true;
+    engine.in_vain = in_vain;
+    let cancel = Entry {
+        sequence: 1,
+        token: Token(5),
+        name: "cancel",
+        wants: Wants::Cancel(7, 1),
+    };
+    engine.pending.push(cancel);
+    engine
+}
+
+/// What it tells within `patience`.
+async fn told(
+    engine: &mut KernelEngine,
+    patience: Duration,
+) -> Option<Result<Vec<Incoming>, EngineError>> {
+    let mut out = Vec::new();
+    let outcome = timeout(patience, engine.wait(&mut out)).await.ok()?;
+    Some(outcome.map(|()| out))
+}
+
+#[tokio::test]
+async fn a_refused_dump_settles_nothing_and_is_asked_for_again() {
+    let mut engine = engine(0);
+    let first = told(&mut engine, AGAIN / 4).await;
+    assert!(first.is_none(), "{first:?}");
+    assert_eq!(engine.in_vain, 1);
+    let second = told(&mut engine, AGAIN).await;
+    assert!(second.is_none(), "{second:?}");
+    assert_eq!(engine.in_vain, 2);
+    assert!(engine.pending.take(1).is_some(), "it was given up");
+}
+
+#[tokio::test]
+async fn dumps_that_are_always_refused_end_the_engine() {
+    let outcome = told(&mut engine(DUMPS - 1), AGAIN * 10).await;
+    let is_over = matches!(&outcome, Some(Err(EngineError::Failed(_))));
+    assert!(is_over, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_dump_that_could_not_be_sent_is_sent_later() {
+    let mut engine = engine(DUMPS - 2);
+    engine.channel.lead(NOWHERE).expect("it leads nowhere");
+    let first = told(&mut engine, AGAIN / 4).await;
+    assert!(first.is_none(), "{first:?}");
+    engine.channel.lead(0).expect("it leads to the kernel");
+    // Nothing else comes that could wake it. The kernel's answer is the last refusal that it bears.
+    let outcome = told(&mut engine, AGAIN * 10).await;
+    assert!(matches!(outcome, Some(Err(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_dump_of_which_nothing_comes_is_asked_for_again() {
+    let mut engine = engine(DUMPS - 1);
+    engine.dump = Some((2, Vec::new()));
+    let outcome = told(&mut engine, AGAIN * 10).await;
+    assert!(matches!(outcome, Some(Err(_))), "{outcome:?}");
+}
