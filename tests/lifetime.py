@@ -23,7 +23,7 @@ DEBUG = os.environ.get("UNDERPASS_KERNEL") == "debug"
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else (5 if DEBUG else 30)
 # How often a socket is given while the module goes, and by how many commands it is late.
 RACES, COMMANDS = 3, 8000
-SYS_DELETE_MODULE = 176
+SYS_DELETE_MODULE = 176  # x86-64
 HEAD = b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n"
 LENGTH = 1 << 40
 
@@ -137,8 +137,8 @@ def unload_now():
 
 
 def given_while_it_goes():
-    """Unloading waits for a datagram of many commands; a socket that the last of them gives is refused, or
-    the module would go with it."""
+    """Unloading waits for a datagram of many commands. A socket that the last of them gives is refused: else
+    it would lead to a module that is gone."""
     server = socket.create_server(("127.0.0.1", 0))
     raced = 0
     while raced < RACES:

@@ -241,7 +241,8 @@ pub mod queue {
     pub const HEAD: u16 = 9;
     /// The head has no end within `head-limit` bytes; these are all there is.
     pub const OVER_LIMIT: u16 = 10;
-    /// The target queue of a forward. Absent means discard.
+    /// The target queue of a forward. Absent means discard. Of a parked queue, that of the forward that
+    /// ended, as long as its `done` was not told.
     pub const TO: u16 = 11;
     /// See [`super::FramingKind`].
     pub const FRAMING: u16 = 12;

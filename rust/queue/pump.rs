@@ -166,8 +166,10 @@ impl Queue {
     fn watch(self: &Arc<Self>, inner: &mut Inner) -> Step {
         let readable = self.sock().readable();
         if readable.closed {
-            // It has no response to this head, whatever was passed on to it before.
-            self.rests.store(0, Relaxed);
+            if matches!(inner.rx.state(), State::Ready { .. }) {
+                // It has no response to this head, whatever was passed on to it before.
+                self.rests.store(0, Relaxed);
+            }
             self.broken(inner);
         } else {
             self.refuse_urgent(readable);

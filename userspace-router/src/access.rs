@@ -96,9 +96,7 @@ impl AccessLog {
         let batch = std::mem::replace(&mut self.batch, String::with_capacity(capacity));
         let lines = std::mem::take(&mut self.lines);
         match out.batches.try_send(batch) {
-            Ok(()) => {
-                self.tell_dropped();
-            }
+            Ok(()) => self.tell_dropped(),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += lines,
         }
     }

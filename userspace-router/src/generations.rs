@@ -9,10 +9,10 @@ use tokio::signal::unix::{signal, SignalKind};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use underpass::config::{Config, EngineKind};
 use underpass::engine::kernel::Replaced;
+use underpass::say;
 
 use crate::run::{prepare, runtime, start, End, Told};
 use crate::signals::Signals;
-use underpass::say;
 
 /// All generations of this process.
 struct Generations {

@@ -25,10 +25,10 @@ use underpass::engine::{Engine, EngineError, Left};
 use underpass::health::check::Checks;
 use underpass::route::Table;
 use underpass::router::{Listening, Router};
+use underpass::say;
 
 use crate::listening::{open, probe};
 use crate::signals::Signals;
-use underpass::say;
 
 /// How a router, or all of them, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

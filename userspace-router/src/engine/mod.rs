@@ -5,6 +5,8 @@
 //! what is tested with one holds for the other.
 
 pub mod kernel;
+#[cfg(test)]
+pub mod samples;
 pub mod user;
 
 use std::fmt;

@@ -3,11 +3,11 @@
 //! sockets bring about at will.
 
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
-use underpass_proto::{Framing, Head, QueueInfo, Reason, State};
+use underpass_proto::{Framing, Head, QueueInfo, State};
 
 use super::*;
 use crate::config::Config;
-use crate::engine::{Left, Listen, Socket};
+use crate::engine::{samples, Left, Listen, Socket};
 use crate::exchange::note::Note;
 use crate::route::Table;
 
@@ -48,31 +48,9 @@ fn router_of(text: &str) -> (Router<Silent>, UnboundedReceiver<Command>) {
 fn queue(id: u32, side: Side, state: State) -> QueueInfo {
     let address = |port| Some(([127, 0, 0, 1], port).into());
     QueueInfo {
-        id,
-        side,
-        router: 1,
-        listener: None,
-        head_limit: 32_768,
-        state,
-        generation: 3,
-        to: None,
-        framing: None,
-        taken: 0,
-        sent: 0,
-        result: None,
-        reason: Reason::None,
-        error: 0,
         peer: address(1000 + id as u16),
         local: address(80),
-        rx_bytes: 0,
-        tx_bytes: 0,
-        unsent: 0,
-        to_framing: None,
-        idle_ms: None,
-        idle_bytes: None,
-        status: None,
-        relay_to: None,
-        note: 0,
+        ..samples::queue(id, side, state)
     }
 }
 

@@ -176,44 +176,49 @@ fn a_client_that_waits_for_100_may_send_its_body_after_a_final_answer() {
     assert_eq!(client.rest(), b"hello");
 }
 
-#[test]
-fn what_ended_by_fin_is_whole_though_the_upload_broke() {
-    let backend = backend(|mut peer, _| {
+/// A back-end that refuses an upload in its midst, by a body without a length, and then ends so; what the
+/// ten lines of the log say.
+fn refused_in_its_midst(
+    body: &'static str,
+    end: fn(Client),
+    mut then: impl FnMut(Client),
+) -> Vec<String> {
+    let backend = backend(move |mut peer, _| {
         peer.head();
         peer.send("HTTP/1.1 100 Continue\r\n\r\n");
         peer.body(1_000);
-        // Its end is FIN, and what is unread makes a reset behind it.
-        peer.send("HTTP/1.0 413 Large\r\n\r\ntoo large\n");
-        peer.half_close();
+        peer.send(format!("HTTP/1.0 413 Large\r\n\r\n{body}"));
+        end(peer);
     });
     let router = Router::start(&[backend], "", "");
-    for _ in 0..10 {
+    let mut once = || {
         let mut client = router.connect();
         client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
         client.try_send(&noise(3_000_000));
+        then(client);
+        router.logged()
+    };
+    (0..10).map(|_| once()).collect()
+}
+
+#[test]
+fn what_ended_by_fin_is_whole_though_the_upload_broke() {
+    // What is unread makes a reset behind the FIN.
+    let end = |peer: Client| peer.half_close();
+    let lines = refused_in_its_midst("too large\n", end, |mut client| {
         assert_eq!(status(&client.head()), 413);
         assert_eq!(client.rest(), b"too large\n");
-        let line = router.logged();
-        assert!(line.contains(" status=413 reason=- "), "{line}");
-    }
+    });
+    let whole = |line: &String| line.contains(" status=413 reason=- ");
+    assert!(lines.iter().all(whole), "{lines:?}");
 }
 
 #[test]
 fn what_ended_by_a_reset_is_cut_though_the_upload_was_told_of_it() {
-    let backend = backend(|mut peer, _| {
-        peer.head();
-        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
-        peer.body(1_000);
-        peer.send("HTTP/1.0 413 Large\r\n\r\ntoo lar");
-        peer.reset();
-    });
-    let router = Router::start(&[backend], "", "");
-    for _ in 0..10 {
-        let mut client = router.connect();
-        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
-        client.try_send(&noise(3_000_000));
+    let end = |peer: Client| peer.reset();
+    let lines = refused_in_its_midst("too lar", end, |mut client| {
         client.try_rest();
-        let line = router.logged();
-        assert!(!line.contains(" reason=- "), "{line}");
-    }
+    });
+    let whole = |line: &String| line.contains(" reason=- ");
+    assert!(!lines.iter().any(whole), "{lines:?}");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the engine does when it cannot learn what it missed. The module is not needed: of a family that
-//! nobody has, the kernel refuses every dump.
+//! nobody has, the kernel refuses every dump. Time is tokio's own here: it goes on when there is nothing else to do.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn told(
     Some(outcome.map(|()| out))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refused_dump_settles_nothing_and_is_asked_for_again() {
     let mut engine = engine(0);
     let first = told(&mut engine, AGAIN / 4).await;
@@ -50,14 +50,14 @@ async fn a_refused_dump_settles_nothing_and_is_asked_for_again() {
     assert!(engine.pending.take(1).is_some(), "it was given up");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn dumps_that_are_always_refused_end_the_engine() {
     let outcome = told(&mut engine(DUMPS - 1), AGAIN * 10).await;
     let is_over = matches!(&outcome, Some(Err(EngineError::Failed(_))));
     assert!(is_over, "{outcome:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dump_that_could_not_be_sent_is_sent_later() {
     let mut engine = engine(DUMPS - 2);
     engine.channel.lead(NOWHERE).expect("it leads nowhere");
@@ -69,7 +69,7 @@ async fn a_dump_that_could_not_be_sent_is_sent_later() {
     assert!(matches!(outcome, Some(Err(_))), "{outcome:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dump_of_which_nothing_comes_is_asked_for_again() {
     let mut engine = engine(DUMPS - 1);
     engine.dump = Some((2, Vec::new()));

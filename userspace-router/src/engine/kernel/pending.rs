@@ -175,35 +175,13 @@ fn cancelled(queue: &QueueInfo) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use underpass_proto::gen::Reason;
+    use crate::engine::samples;
 
     fn queue(state: State, to: Option<u32>) -> QueueInfo {
         QueueInfo {
-            id: 7,
-            side: Side::Front,
-            router: 1,
-            listener: None,
-            head_limit: 4096,
-            state,
-            generation: 2,
             to,
-            framing: None,
-            taken: 0,
-            sent: 0,
-            result: None,
-            reason: Reason::None,
-            error: 0,
-            peer: None,
-            local: None,
-            rx_bytes: 0,
-            tx_bytes: 0,
-            unsent: 0,
-            to_framing: None,
-            idle_ms: None,
-            idle_bytes: None,
-            status: None,
-            relay_to: None,
-            note: 0,
+            generation: 2,
+            ..samples::queue(7, Side::Front, state)
         }
     }
 
