@@ -207,9 +207,9 @@ fn serve(index: usize, scripts: Scripts, cuts: Cuts, tell: Sender<Heard>) -> Soc
                         bytes: Vec::new(),
                         end: None,
                     };
-                    // Such an end is what the router asks elsewhere after. It comes behind what is told here, so
-                    // that this is told before what is heard there.
-                    let ends = matches!(acts.last(), Some(Act::Reset | Act::Drop));
+                    // After an answer, or such an end, the next request may go elsewhere. It comes behind what is told
+                    // here, so that this is told before what is heard there.
+                    let ends = matches!(acts.last(), Some(Act::Ok(_) | Act::Reset | Act::Drop));
                     let end = acts.split_off(acts.len() - usize::from(ends));
                     play(&mut peer, &acts, &mut heard);
                     // The test may be over.
