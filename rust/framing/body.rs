@@ -139,6 +139,15 @@ impl Body {
         !self.framing.ends_by_fin() && self.next() == Next::Over
     }
 
+    /// True if it cannot become whole with `unread` bytes that are there, and no others.
+    pub fn lacks(&self, unread: u32) -> bool {
+        match (self.framing, self.next()) {
+            (_, Next::Over) => false,
+            (Framing::Length(_), Next::Content(left)) => left > unread.into(),
+            _ => unread == 0,
+        }
+    }
+
     /// True if a FIN at this place ends the body as it should.
     pub fn fin_completes(&self) -> bool {
         self.framing.ends_by_fin() || self.is_complete()
@@ -202,6 +211,20 @@ mod tests {
         );
         assert!(body.is_complete() && body.fin_completes());
         assert_eq!(body.taken(), input.len() as u64);
+    }
+
+    #[test]
+    fn a_body_lacks_what_neither_came_nor_is_unread() {
+        let mut body = Body::new(Framing::Length(10));
+        body.take(4);
+        assert!(body.lacks(5) && !body.lacks(6));
+        body.take(6);
+        assert!(!body.lacks(0));
+        // How much is to come is not known before it is looked at.
+        for framing in [Framing::Chunked, Framing::UntilClose, Framing::Tunnel] {
+            let body = Body::new(framing);
+            assert!(body.lacks(0) && !body.lacks(1));
+        }
     }
 
     #[test]

@@ -362,6 +362,11 @@ impl Receiver {
         matches!(&self.state, State::Moving { body, .. } if body.is_complete())
     }
 
+    /// True if a body moves that cannot become whole with `unread` bytes that are there.
+    pub fn lacks(&self, unread: u32) -> bool {
+        matches!(&self.state, State::Moving { body, .. } if body.lacks(unread))
+    }
+
     /// True if a body moves that a FIN would end as it should.
     pub fn fin_completes(&self) -> bool {
         matches!(&self.state, State::Moving { body, .. } if body.fin_completes())

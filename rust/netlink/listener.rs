@@ -5,7 +5,7 @@
 
 use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
 use super::gen::{CONNECTIONS_DEFAULT, HEAD_LIMIT_DEFAULT, HEAD_MS_DEFAULT};
-use super::{check_owner, check_still, engine, refuse, reply, required, sender};
+use super::{check_owner, check_still, engine, refuse, reply, required, sender, taken_over};
 use crate::queue::{Accept, Engine, Listener};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
@@ -103,8 +103,11 @@ impl Do for Del {
         let id = required(request, listener::ID, "id")?;
         let l = find(&engine, request, id)?;
         check_owner(request, &l.router, listener::ID, "listener", id)?;
-        Listener::end(&l);
-        Ok(())
+        // Whoever took over meanwhile was told of it, and keeps it.
+        match Listener::end_of(&l, request.portid()) {
+            true => Ok(()),
+            false => Err(taken_over(&l.router)),
+        }
     }
 }
 

@@ -81,13 +81,17 @@ fn sender(engine: &Engine, request: &Request<'_>) -> Result<Arc<Router>, Refusal
 /// Checks that the sender is `router` even now that what it adds can be found. One that took over
 /// before would not hear of it; one that does from now on finds it.
 fn check_still(request: &Request<'_>, router: &Router) -> Result<(), Refusal> {
-    if router.port() == request.portid() {
-        return Ok(());
+    match router.port() == request.portid() {
+        true => Ok(()),
+        false => Err(taken_over(router)),
     }
-    Err(Refusal::new(
+}
+
+fn taken_over(router: &Router) -> Refusal {
+    Refusal::new(
         EPERM,
         format_args!("router {} was taken over meanwhile", router.id),
-    ))
+    )
 }
 
 /// Checks that the sender owns an object of `router`, called `what` and `id`.

@@ -227,10 +227,9 @@ pub(super) fn farewell(this: &Arc<Queue>) {
     end(this, How::Drain(FAREWELL.0, FAREWELL.1));
 }
 
-/// The router takes a forward back. Says how much was taken.
-pub fn cancel(this: &Arc<Queue>, inner: &mut Inner) -> u64 {
+/// The router takes a forward back.
+pub fn cancel(this: &Arc<Queue>, inner: &mut Inner) {
     this.park(inner, Ending::Cancelled);
     // The reply tells; an event would tell it twice.
     inner.pending.done = None;
-    inner.rx.taken()
 }

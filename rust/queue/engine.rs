@@ -42,6 +42,21 @@ struct Tables {
     stats: RBTree<NetId, Arc<Stats>>,
 }
 
+/// What a callback may still see.
+struct Graves {
+    queues: KVec<Retired<Queue>>,
+    listeners: KVec<Retired<Listener>>,
+}
+
+impl Graves {
+    const fn new() -> Self {
+        Self {
+            queues: KVec::new(),
+            listeners: KVec::new(),
+        }
+    }
+}
+
 /// See the file's head.
 #[pin_data]
 pub struct Engine {
@@ -58,7 +73,7 @@ pub struct Engine {
     #[pin]
     tables: Mutex<Tables>,
     #[pin]
-    graves: Mutex<KVec<Retired<Queue>>>,
+    graves: Mutex<Graves>,
     #[pin]
     reaper: DelayedWork<Engine, 1>,
     #[pin]
@@ -88,7 +103,7 @@ impl Engine {
                 next_due: Atomic::new(u64::MAX),
                 queues <- Table::new(),
                 tables <- new_mutex!(tables, "underpass_tables"),
-                graves <- new_mutex!(KVec::new(), "underpass_graves"),
+                graves <- new_mutex!(Graves::new(), "underpass_graves"),
                 reaper <- new_delayed_work!("underpass_reaper"),
                 clock <- new_delayed_work!("underpass_clock"),
             }),
@@ -272,14 +287,32 @@ impl Engine {
         found.is_some()
     }
 
-    /// Drops `retired` once no callback can see it.
+    /// Drops `retired` once no callback can see it. Without memory for the list it is dropped
+    /// here, which waits for a grace period.
     pub(super) fn bury(self: &Arc<Self>, retired: Retired<Queue>) {
-        // Without memory for the list it is dropped here, which waits for a grace period.
-        if self.graves.lock().push(retired, GFP_KERNEL).is_ok() {
-            let delay: Jiffies = msecs_to_jiffies(BURY_MS);
-            let wq = self.wq.queue();
-            let _ = wq.enqueue_delayed::<Arc<Self>, 1>(self.clone(), delay);
+        if self.graves.lock().queues.push(retired, GFP_KERNEL).is_ok() {
+            self.reap();
         }
+    }
+
+    /// The same.
+    pub(super) fn bury_listener(self: &Arc<Self>, retired: Retired<Listener>) {
+        if self
+            .graves
+            .lock()
+            .listeners
+            .push(retired, GFP_KERNEL)
+            .is_ok()
+        {
+            self.reap();
+        }
+    }
+
+    fn reap(self: &Arc<Self>) {
+        let delay: Jiffies = msecs_to_jiffies(BURY_MS);
+        let wq = self.wq.queue();
+        // Armed already is fine.
+        let _ = wq.enqueue_delayed::<Arc<Self>, 1>(self.clone(), delay);
     }
 
     /// The owner's socket, `port`, is gone: its objects live on for the grace time.
@@ -332,7 +365,7 @@ impl Engine {
         while let Some(listener) = self.listener_after(last) {
             last = listener.id;
             if Arc::ptr_eq(&listener.router, router) {
-                Listener::end(&listener);
+                Listener::end_soon(&listener);
             }
         }
     }
@@ -409,8 +442,9 @@ impl WorkItem<1> for Engine {
 
     /// The reaper.
     fn run(this: Arc<Self>) {
-        let many = core::mem::replace(&mut *this.graves.lock(), KVec::new());
-        Retired::drop_all(many);
+        let graves = core::mem::replace(&mut *this.graves.lock(), Graves::new());
+        Retired::drop_all(graves.queues);
+        Retired::drop_all(graves.listeners);
     }
 }
 

@@ -19,6 +19,10 @@ use kernel::sync::{Arc, ArcBorrow};
 /// Connections that one run accepts before it lets other work run.
 const BATCH: u32 = 64;
 
+/// Values of `Listener::ended`: by whoever said so, or by the work item.
+const ENDED: u32 = 1;
+const TO_END: u32 = 2;
+
 /// On which terms a listener accepts; see `underpass.yaml`, set `listener`.
 #[derive(Clone, Copy)]
 pub struct Accept {
@@ -49,6 +53,7 @@ pub struct Listener {
     open: Atomic<u32>,
     engine: Arc<Engine>,
     opened: Atomic<u32>,
+    /// Zero, `ENDED` or `TO_END`.
     ended: Atomic<u32>,
     sock: Sock,
     saved: Saved,
@@ -161,11 +166,36 @@ impl Listener {
 
     /// Stops listening. Connections that wait to be accepted still are.
     pub fn end(this: &Arc<Self>) {
-        if this.ended.xchg(1, Full) == 0 {
-            // Its drop waits until no callback runs.
-            drop(hook::release(this));
-            this.empty();
+        if this.mark(ENDED) {
+            this.finish();
         }
+    }
+
+    /// The same, if socket `port` owns it then. False: it does not, and nothing changed.
+    pub fn end_of(this: &Arc<Self>, port: u32) -> bool {
+        let marked = this.router.if_owner(port, || this.mark(ENDED));
+        if marked == Some(true) {
+            this.finish();
+        }
+        marked.is_some()
+    }
+
+    /// The same, by the work item. The caller waits for nothing, not even the socket's lock.
+    pub(super) fn end_soon(this: &Arc<Self>) {
+        if this.mark(TO_END) {
+            Self::kick(this.as_arc_borrow());
+        }
+    }
+
+    /// Whether it is now that it ends, and by whom.
+    fn mark(&self, how: u32) -> bool {
+        self.ended.cmpxchg(0, how, Full).is_ok()
+    }
+
+    fn finish(self: &Arc<Self>) {
+        // Its drop waits until no callback runs. When this returns the owner has its socket back.
+        drop(hook::release(self));
+        self.empty();
     }
 
     /// Accepts who waits, and then is gone. Without memory for one it stays in the table, and
@@ -208,6 +238,11 @@ impl Runs for Listener {
 
     fn run(this: Arc<Self>) {
         if this.has_ended() {
+            if this.ended.load(Relaxed) == TO_END {
+                if let Some(retired) = hook::release(&this) {
+                    this.engine.bury_listener(retired);
+                }
+            }
             // Whoever ended it may be at it: then one of the two finds nothing.
             this.empty();
         } else if this.opened.load(Relaxed) != 0 && this.accept(BATCH) {

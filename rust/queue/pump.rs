@@ -212,7 +212,7 @@ impl Queue {
 
     /// Nothing can be sent any more: whoever moves a body in here hears of it now, and not
     /// only when its next byte comes.
-    fn break_output(&self) {
+    pub(super) fn break_output(&self) {
         let mut out = self.out.lock();
         out.set_broken(self.errno());
         let writer = out.writer.clone();

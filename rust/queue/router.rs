@@ -140,6 +140,12 @@ impl Router {
         self.port.load(Relaxed)
     }
 
+    /// Does `f` if the owner is socket `port`, which it is until `f` returns. `f` only sets atomics.
+    pub(super) fn if_owner<R>(&self, port: u32, f: impl FnOnce() -> R) -> Option<R> {
+        let _state = self.state.lock();
+        (self.port() == port).then(f)
+    }
+
     /// Shows the state to `f`.
     pub fn with<R>(&self, f: impl FnOnce(&State) -> R) -> R {
         f(&self.state.lock())

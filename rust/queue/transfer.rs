@@ -15,7 +15,7 @@ use super::connection::{Done, Queue};
 use super::output::{Flush, Output};
 use super::pump::{Step, RETRY_MS};
 use super::Inner;
-use crate::framing::{Broken, Ending, Fin, Framing, Next, State};
+use crate::framing::{Broken, Ending, Fin, Framing, Next, Side, State};
 use crate::sys::clock;
 use crate::sys::hook::Endpoint;
 use crate::sys::send::SendError;
@@ -121,7 +121,10 @@ impl Queue {
         let mut out = target.out.lock();
         match out.flush(target.sock()) {
             Flush::Empty => self.move_bytes(inner, &target, out, budget),
-            Flush::Blocked => Step::Wait,
+            Flush::Blocked => {
+                drop(out);
+                self.blocked(inner)
+            }
             Flush::Starved => Step::Retry,
             Flush::Broken(errno) => {
                 drop(out);
@@ -189,7 +192,10 @@ impl Queue {
                     }
                     starved = true;
                 }
-                Err(SendError::Blocked) => return Step::Wait,
+                Err(SendError::Blocked) => {
+                    drop(out);
+                    return self.blocked(inner);
+                }
                 Err(SendError::Broken(errno)) => {
                     out.set_broken(errno);
                     drop(out);
@@ -197,6 +203,29 @@ impl Queue {
                 }
             }
         }
+    }
+
+    /// The target takes nothing now. A client whose connection broke meanwhile is not waited for: nobody
+    /// is there for the response, and a body that lacks something will never be whole. (What a back-end
+    /// sent before it broke still goes to its client, as slow as that is.)
+    fn blocked(self: &Arc<Self>, inner: &mut Inner) -> Step {
+        if self.side != Side::Front {
+            return Step::Wait;
+        }
+        let readable = self.sock().readable();
+        if !readable.closed || readable.fin {
+            return Step::Wait;
+        }
+        let unread = inner
+            .moving
+            .as_ref()
+            .map_or(0, |m| m.untaken(readable.bytes));
+        if inner.rx.lacks(unread) {
+            self.broken(inner);
+            return Step::Again;
+        }
+        self.break_output();
+        Step::Wait
     }
 
     fn target_broke(self: &Arc<Self>, inner: &mut Inner, errno: u32) -> Step {

@@ -7,10 +7,11 @@ use crate::numbers::{cmd, framing, listener, queue, reason, result, side, state}
 use crate::scene::{forward, Scene, GET};
 use crate::sockets::{body, connect, end, fin, read, reset, End};
 use crate::tap::Tap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 
 /// Checks of this file.
-pub const PLAN: u32 = 32;
+pub const PLAN: u32 = 35;
 
 const RESET: Option<u64> = Some(ECONNRESET as u64);
 
@@ -18,6 +19,7 @@ const RESET: Option<u64> = Some(ECONNRESET as u64);
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     let mut scene = Scene::new()?;
     sources(tap, &mut scene)?;
+    behind_a_full_target(tap, &mut scene)?;
     targets(tap, &mut scene)?;
     between(tap, &mut scene)?;
     over_limit(tap, &mut scene)?;
@@ -75,6 +77,45 @@ fn sources(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     );
     scene.about(cmd::QUEUE_ABORT, f)?;
     Ok(())
+}
+
+/// A client resets while its back-end takes nothing: nobody waits for what will never be whole.
+fn behind_a_full_target(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
+    let (mut client, mut server, f, b) = scene.moving(1 << 40)?;
+    fill(scene, &mut client, f)?;
+    reset(client)?;
+    let done = scene.client.event(cmd::DONE, f)?;
+    let got = numbers(&done, [queue::RESULT, queue::ERROR]);
+    let expected = [Some(result::SOURCE_ERROR), RESET];
+    tap.equal("reset behind a full target: done", got, expected);
+    let closed = scene.client.event(cmd::CLOSED, f)?;
+    let got = numbers(&closed, [queue::REASON, queue::ERROR]);
+    let expected = [Some(reason::RESET), RESET];
+    tap.equal("reset behind a full target: closed", got, expected);
+    let got = end(&mut server)?;
+    tap.equal("reset behind a full target: reset, too", got, End::Reset);
+    scene.about(cmd::QUEUE_ABORT, f)?;
+    scene.about(cmd::QUEUE_ABORT, b)?;
+    Ok(())
+}
+
+/// Writes until neither `stream` nor the target of queue `id` takes any more.
+fn fill(scene: &mut Scene, stream: &mut TcpStream, id: u32) -> Result<(), Failure> {
+    let data = body(1 << 16);
+    stream.set_nonblocking(true)?;
+    let mut before = None;
+    loop {
+        let wrote = match stream.write(&data) {
+            Ok(_) => true,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => false,
+            Err(e) => return Err(e.into()),
+        };
+        let taken = scene.queue(id)?.get(queue::TAKEN);
+        if !wrote && taken == before {
+            return Ok(());
+        }
+        before = taken;
+    }
 }
 
 /// The target's connection ends in the middle of a body.
