@@ -139,10 +139,11 @@ pub trait Engine: Send {
     /// The router stops: nothing more is accepted, and nothing is kept for a successor.
     fn shutdown(&mut self);
 
-    /// Waits until all that is being ended has sent what it had to. Nothing is given to the engine meanwhile.
-    fn last_words(&mut self) -> impl Future<Output = ()> + Send {
+    /// Whether something that is being ended has not sent yet what it has to, and the process must live
+    /// for it. From then on `wait` returns also when that may have changed, with nothing to tell.
+    fn has_last_words(&mut self) -> bool {
         // What ends goes on in the kernel.
-        std::future::ready(())
+        false
     }
 
     /// Waits until there is something to tell, and appends all that there is. Commands may

@@ -196,12 +196,9 @@ impl<E: Engine> Router<E> {
             let Some(by) = self.stop_by else {
                 continue;
             };
-            if self.fronts.is_empty() {
-                // The answers of the last ones may not be out yet.
-                let words = self.engine.last_words();
-                let _late = tokio::time::timeout_at(by.into(), words).await;
-            }
-            if by <= now || self.fronts.is_empty() {
+            // The answers of the last ones may not be out yet; who asks meanwhile is told that it stops.
+            let over = self.fronts.is_empty() && !self.engine.has_last_words();
+            if by <= now || over {
                 return Ok(self.cut_off(now));
             }
         }

@@ -56,6 +56,8 @@ pub struct UserEngine {
     events: UnboundedReceiver<Incoming>,
     tell: UnboundedSender<Incoming>,
     listeners: Vec<(u32, JoinHandle<()>)>,
+    /// The router waits for queues to be gone.
+    parting: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ impl Default for UserEngine {
             events,
             tell,
             listeners: Vec::new(),
+            parting: false,
         }
     }
 }
@@ -174,21 +177,19 @@ impl Engine for UserEngine {
         }
     }
 
-    async fn last_words(&mut self) {
-        loop {
-            let gone = self.shared.gone.notified();
-            let speaks = |queue: &Queue| !matches!(queue.closing, Closing::No);
-            if !self.shared.lock().queues.values().any(speaks) {
-                return;
-            }
-            gone.await;
-        }
+    fn has_last_words(&mut self) -> bool {
+        self.parting = true;
+        let speaks = |queue: &Queue| !matches!(queue.closing, Closing::No);
+        self.shared.lock().queues.values().any(speaks)
     }
 
     async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
-        match self.events.recv().await {
-            Some(incoming) => out.push(incoming),
-            None => return Err(EngineError::Failed("the engine has stopped".to_owned())),
+        tokio::select! {
+            incoming = self.events.recv() => match incoming {
+                Some(incoming) => out.push(incoming),
+                None => return Err(EngineError::Failed("the engine has stopped".to_owned())),
+            },
+            () = self.shared.gone.notified(), if self.parting => {}
         }
         while let Ok(incoming) = self.events.try_recv() {
             out.push(incoming);
