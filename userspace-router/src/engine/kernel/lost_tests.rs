@@ -4,11 +4,13 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{timeout, Instant};
 
 use super::pending::{Entry, Wants};
 use super::socket::Channel;
 use super::{Engine, EngineError, Incoming, KernelEngine, Token, AGAIN, DUMPS};
+use super::{ENOBUFS, ENOENT, ENOMEM};
+use underpass_proto::Command;
 
 /// A netlink port that nobody has.
 const NOWHERE: u32 = 0x7fff_fff1;
@@ -75,4 +77,44 @@ async fn a_dump_of_which_nothing_comes_is_asked_for_again() {
     engine.dump = Some((2, Vec::new()));
     let outcome = told(&mut engine, AGAIN * 10).await;
     assert!(matches!(outcome, Some(Err(_))), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_a_queue_and_met_no_memory_is_given_again() {
+    let mut engine = engine(0);
+    engine.lost = false;
+    for (number, errno) in [(7, ENOMEM), (8, ENOBUFS), (9, ENOENT)] {
+        let command = Command::QueueAbort { id: number };
+        engine.submit(command, Token(number.into()));
+        let entry = engine.pending.take(engine.sequence).expect("just given");
+        engine.batch.clear();
+        engine.undone(entry, errno, String::new());
+    }
+    // One is gone, and of it is told; the others are given again, and are refused by this kernel.
+    let mut told_of = Vec::new();
+    while told_of.len() < 3 {
+        for incoming in told(&mut engine, AGAIN * 2)
+            .await
+            .expect("news")
+            .expect("no error")
+        {
+            let Incoming::Refused { token, refusal } = incoming else {
+                panic!("{incoming:?}");
+            };
+            told_of.push((token.0, refusal.errno));
+        }
+    }
+    assert_eq!(told_of, [(9, ENOENT), (7, ENOENT), (8, ENOENT)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dump_that_a_beginning_needs_is_asked_for_again() {
+    let mut engine = engine(0);
+    let began = Instant::now();
+    let outcome = engine.ask(&Command::QueueDump).await;
+    assert!(outcome.is_err(), "{outcome:?}");
+    assert!(began.elapsed() >= AGAIN * DUMPS, "it gave up at once");
+    let began = Instant::now();
+    let outcome = engine.ask(&Command::RouterGet { id: 1 }).await;
+    assert!(outcome.is_err() && began.elapsed() < AGAIN);
 }

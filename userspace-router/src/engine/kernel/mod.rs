@@ -5,6 +5,7 @@
 //! wake-up. After an overflow nothing of the kernel's state is lost, only answers may be:
 //! a dump of all queues tells what became of the commands.
 
+mod endings;
 #[cfg(test)]
 mod lost_tests;
 mod pending;
@@ -29,11 +30,13 @@ use underpass_proto::{
 use crate::say;
 
 use super::{Engine, EngineError, Incoming, Left, Listen, Refused, Socket, Token};
+use endings::Endings;
 use pending::{Entry, Found, Pending, Wants};
 use socket::{Channel, Read};
 
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
+const ENOMEM: i32 = 12;
 const EINVAL: i32 = 22;
 const EPROTONOSUPPORT: i32 = 93;
 const ENOBUFS: i32 = 105;
@@ -56,6 +59,7 @@ pub struct KernelEngine {
     /// Number of the first command in it.
     batch_from: u32,
     pending: Pending,
+    endings: Endings,
     ready: Vec<Incoming>,
     /// The dump that runs, and what it told so far.
     dump: Option<(u32, Vec<QueueInfo>)>,
@@ -104,6 +108,7 @@ impl KernelEngine {
             batch: Vec::new(),
             batch_from: 0,
             pending: Pending::default(),
+            endings: Endings::default(),
             ready: Vec::new(),
             dump: None,
             lost: false,
@@ -179,6 +184,16 @@ impl KernelEngine {
         self.ready.push(Incoming::Refused { token, refusal });
     }
 
+    /// A command was not done: whoever gave it hears of that, or it is given again.
+    fn undone(&mut self, entry: Entry, errno: i32, text: String) {
+        match entry.wants {
+            Wants::End(command) if Endings::is_passing(errno) => {
+                self.endings.keep(command, entry.token);
+            }
+            _ => self.refuse(entry.token, entry.name, errno, text),
+        }
+    }
+
     fn flush(&mut self) {
         if self.batch.is_empty() {
             return;
@@ -196,7 +211,7 @@ impl KernelEngine {
                 self.not_dumped(&error);
             }
             for entry in unsent {
-                self.refuse(entry.token, entry.name, errno, "it was not sent".to_owned());
+                self.undone(entry, errno, "it was not sent".to_owned());
             }
         }
     }
@@ -265,7 +280,7 @@ impl KernelEngine {
             (Content::Refused(refusal), None) => {
                 if let Some(entry) = self.pending.take(sequence) {
                     self.doubt(&entry, refusal.errno);
-                    self.refuse(entry.token, entry.name, refusal.errno, refusal.text);
+                    self.undone(entry, refusal.errno, refusal.text);
                 }
             }
             (Content::Ack | Content::DumpEnd | Content::Reply(_) | Content::Ousted { .. }, _) => {}
@@ -386,14 +401,11 @@ impl KernelEngine {
             // It is asked again when all was read.
             return;
         }
-        let entries = self.pending.before(sequence);
-        for (at, entry) in entries.iter().enumerate() {
-            match entry.look_up(&queues, &entries[at + 1..]) {
-                Found::Done(queue) => self.done(entry, &queue),
-                Found::Refused => {
-                    let text = "the answer was lost".to_owned();
-                    self.refuse(entry.token, entry.name, ENOBUFS, text);
-                }
+        let mut entries = self.pending.before(sequence);
+        while let Some(entry) = entries.pop_front() {
+            match entry.look_up(&queues, entries.make_contiguous()) {
+                Found::Done(queue) => self.done(&entry, &queue),
+                Found::Refused => self.undone(entry, ENOBUFS, "the answer was lost".to_owned()),
                 Found::Silence => {}
             }
         }
@@ -451,6 +463,9 @@ impl Engine for KernelEngine {
 
     async fn wait(&mut self, out: &mut Vec<Incoming>) -> Result<(), EngineError> {
         loop {
+            for (command, token) in self.endings.due() {
+                self.submit(*command, token);
+            }
             self.flush();
             self.read_all()?;
             if let Some(by) = self.ousted {
@@ -467,7 +482,7 @@ impl Engine for KernelEngine {
             if !self.batch.is_empty() {
                 continue;
             }
-            match self.again {
+            match self.again.into_iter().chain(self.endings.at()).min() {
                 None => self.channel.readable().await?,
                 Some(at) => {
                     if let Ok(readable) = timeout_at(at, self.channel.readable()).await {

@@ -12,6 +12,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use underpass_proto::{Command, QueueInfo, Side, State};
 
+use super::endings::Endings;
 use crate::engine::Token;
 
 /// What is expected.
@@ -19,6 +20,8 @@ use crate::engine::Token;
 pub enum Wants {
     /// Silence. For an answer to a head: its queue and generation.
     Nothing(Option<(u32, u32)>),
+    /// Silence, too, as it ends something: else it is given again.
+    End(Box<Command>),
     /// The new queue; the socket is closed here then.
     Queue(TcpStream),
     /// The new listener.
@@ -66,6 +69,7 @@ impl Wants {
                 Self::Nothing(Some((*id, *generation)))
             }
             Command::RouterAttach { .. } => Self::Router,
+            ending if Endings::is_one(ending) => Self::End(Box::new(ending.clone())),
             _ => Self::Nothing(None),
         }
     }
@@ -88,7 +92,7 @@ impl Pending {
     /// The socket is empty: those that want silence have it.
     pub fn settle(&mut self) {
         self.entries
-            .retain(|entry| !matches!(entry.wants, Wants::Nothing(_)));
+            .retain(|entry| !matches!(entry.wants, Wants::Nothing(_) | Wants::End(_)));
     }
 
     /// The end of a move of this queue was told: what it began with was done.
@@ -99,19 +103,19 @@ impl Pending {
     }
 
     /// Takes all out that were sent before number `sequence`, which may have wrapped.
-    pub fn before(&mut self, sequence: u32) -> Vec<Entry> {
+    pub fn before(&mut self, sequence: u32) -> VecDeque<Entry> {
         self.taken(|entry| (entry.sequence.wrapping_sub(sequence) as i32) < 0)
     }
 
     /// Takes number `sequence` and all after it out.
-    pub fn since(&mut self, sequence: u32) -> Vec<Entry> {
+    pub fn since(&mut self, sequence: u32) -> VecDeque<Entry> {
         self.taken(|entry| (entry.sequence.wrapping_sub(sequence) as i32) >= 0)
     }
 
-    fn taken(&mut self, is: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+    fn taken(&mut self, is: impl FnMut(&Entry) -> bool) -> VecDeque<Entry> {
         let (taken, left): (VecDeque<_>, _) = self.entries.drain(..).partition(is);
         self.entries = left;
-        taken.into()
+        taken
     }
 }
 
@@ -135,6 +139,14 @@ impl Entry {
                 }
                 _ => Found::Silence,
             },
+            Wants::End(command) => {
+                let lives = |queue: &QueueInfo| queue.state != State::Draining;
+                let queue = Endings::queue(command).and_then(by_id);
+                match queue.is_some_and(lives) {
+                    true => Found::Refused,
+                    false => Found::Silence,
+                }
+            }
             Wants::Queue(socket) => {
                 let ends: (Option<SocketAddr>, _) =
                     (socket.local_addr().ok(), socket.peer_addr().ok());
@@ -195,6 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_was_to_be_ended_and_lives_was_not() {
+        let ends = |command| entry(1, Wants::of(&command));
+        let drain = Command::Drain {
+            id: 7,
+            limit_bytes: None,
+            limit_ms: None,
+        };
+        for command in [
+            drain,
+            Command::QueueAbort { id: 7 },
+            Command::QueueDel { id: 7 },
+        ] {
+            let found = |queues: &[QueueInfo]| ends(command.clone()).look_up(queues, &[]);
+            assert!(matches!(
+                found(&[queue(State::Ready, None)]),
+                Found::Refused
+            ));
+            assert!(matches!(
+                found(&[queue(State::Draining, None)]),
+                Found::Silence
+            ));
+            assert!(matches!(found(&[]), Found::Silence));
+        }
+    }
+
+    #[test]
     fn silence_settles_and_answers_are_found_by_number() {
         let mut pending = Pending::default();
         pending.push(entry(u32::MAX, Wants::Nothing(None)));
@@ -213,7 +251,8 @@ mod tests {
         assert_eq!(old, [0]);
         pending.push(entry(3, Wants::Router));
         pending.push(entry(4, Wants::Router));
-        let numbers = |entries: Vec<Entry>| entries.iter().map(|e| e.sequence).collect::<Vec<_>>();
+        let numbers =
+            |entries: VecDeque<Entry>| entries.iter().map(|e| e.sequence).collect::<Vec<_>>();
         assert_eq!(numbers(pending.since(3)), [3, 4]);
         assert!(pending.take(2).is_some());
     }

@@ -6,10 +6,12 @@
 
 use std::net::SocketAddr;
 
+use tokio::time::sleep;
+
 use underpass_proto::{messages, Command, Content, ListenerInfo, Reply, RouterInfo};
 
 use super::socket::Read;
-use super::{EngineError, KernelEngine, Left, Terms};
+use super::{EngineError, KernelEngine, Left, Terms, AGAIN, DUMPS};
 use crate::engine::Incoming;
 use crate::say;
 
@@ -140,8 +142,30 @@ impl KernelEngine {
         Ok(replies.into_iter().filter_map(listener).collect())
     }
 
-    /// Gives one command, with all before it done, and waits for all that answers it.
+    /// Gives one command, with all before it done, and waits for all that answers it. A dump that fails is
+    /// asked for again: memory may be short.
     pub(super) async fn ask(&mut self, command: &Command) -> Result<Vec<Reply>, EngineError> {
+        let mut in_vain = 0;
+        loop {
+            match self.ask_once(command).await? {
+                Ok(replies) => return Ok(replies),
+                Err(_) if command.is_dump() && in_vain < DUMPS => {
+                    in_vain += 1;
+                    sleep(AGAIN).await;
+                }
+                Err(why) => {
+                    let name = command.name();
+                    return Err(EngineError::Failed(format!("`{name}` was refused: {why}")));
+                }
+            }
+        }
+    }
+
+    /// The answer, or why there is none.
+    async fn ask_once(
+        &mut self,
+        command: &Command,
+    ) -> Result<Result<Vec<Reply>, String>, EngineError> {
         self.sequence = self.sequence.wrapping_add(1);
         let (mine, name) = (self.sequence, command.name());
         let mut datagram = Vec::new();
@@ -157,6 +181,10 @@ impl KernelEngine {
                 Ok(Read::Datagram) => {}
                 // The kernel keeps events, and goes on with a dump when there is room.
                 Ok(Read::Overflow) => continue,
+                // Reading one part of a dump brings the next one: it stands still.
+                Ok(Read::Nothing) if command.is_dump() => {
+                    return Ok(Err("it has no end".to_owned()))
+                }
                 Ok(Read::Nothing) => {
                     self.channel.readable().await?;
                     continue;
@@ -172,17 +200,13 @@ impl KernelEngine {
                     }
                     _ if message.sequence != mine => {}
                     Content::Reply(reply) => replies.push(reply),
-                    Content::Refused(refusal) => {
-                        return Err(EngineError::Failed(format!(
-                            "`{name}` was refused: {refusal}"
-                        )));
-                    }
+                    Content::Refused(refusal) => return Ok(Err(refusal.to_string())),
                     Content::Ousted { .. } => {}
-                    Content::DumpEnd | Content::Ack => return Ok(replies),
+                    Content::DumpEnd | Content::Ack => return Ok(Ok(replies)),
                 }
             }
             if !command.is_dump() && !replies.is_empty() {
-                return Ok(replies);
+                return Ok(Ok(replies));
             }
         }
     }
