@@ -431,14 +431,15 @@ impl Pool {
     /// Gives a place to who waits first, if there is one.
     fn grant(&mut self, backend: &Address) -> Option<Grant> {
         let entry = self.backends.get_mut(backend)?;
-        let has_room = |waiting: &&Waiting| entry.open < waiting.link.connections;
-        if entry.waiting.front().filter(has_room).is_none() {
+        // Of pools with different limits: who has room does not stand behind who has none.
+        let has_room = |waiting: &Waiting| entry.open < waiting.link.connections;
+        let Some(at) = entry.waiting.iter().position(has_room) else {
             if entry.open == 0 && entry.waiting.is_empty() {
                 self.backends.remove(backend);
             }
             return None;
-        }
-        let waiting = entry.waiting.pop_front()?;
+        };
+        let waiting = entry.waiting.remove(at)?;
         entry.open += 1;
         self.patience.remove(&(waiting.until, waiting.asker.front));
         self.waits_for.remove(&waiting.asker.front);

@@ -214,3 +214,19 @@ fn as_many_requests_as_a_connection_may_serve() {
     );
     assert_eq!(pool.free(11, now), Freed::Surplus);
 }
+
+#[test]
+fn who_has_room_does_not_wait_behind_who_has_none() {
+    let (mut pool, now) = (Pool::new(2, Duration::from_secs(1)), Instant::now());
+    let (narrow, wide) = (link(1, 5), link(2, 5));
+    connect(&mut pool, &wide, &[1, 2], now);
+    for (link, front) in [(&narrow, 3), (&wide, 4)] {
+        let answer = pool.ask(&backend(), link, asker(front), false, now);
+        assert_eq!(answer, Answer::Wait);
+    }
+    let next = |grant: Option<Grant>| grant.map(|grant| grant.asker);
+    assert_eq!(next(pool.gone(11)), Some(asker(4)));
+    pool.made(14, backend(), wide, 4);
+    assert_eq!(next(pool.gone(12)), None);
+    assert_eq!(next(pool.gone(14)), Some(asker(3)));
+}

@@ -95,7 +95,12 @@ impl Exchange {
     pub fn back_done(&mut self, done: &Done, now: Instant) {
         match done.status {
             Some(status) => self.passed(status, now),
-            None if done.result == ForwardResult::Cancelled => self.taken_back(now),
+            // What was taken there last was another one's response.
+            None if done.result == ForwardResult::Cancelled
+                && self.download == Download::Awaiting =>
+            {
+                return self.taken_back(now);
+            }
             None => {}
         }
         self.record.down = done.taken;

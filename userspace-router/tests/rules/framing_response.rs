@@ -198,6 +198,10 @@ fn framing_10_surplus_is_discarded_and_its_connection_never_pooled() {
         chunked.into(),
         b"HTTP/1.1 204 No\r\n\r\n".to_vec(),
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        // These may be passed on without being shown.
+        b"HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\nok".to_vec(),
+        b"HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        chunked.replacen("OK\r\n", "OK\r\nDate: d\r\n", 1).into(),
     ];
     for response in responses {
         let (first, second, expected) = connections(&scene, GET, vec![sends(&response)]);
@@ -208,6 +212,9 @@ fn framing_10_surplus_is_discarded_and_its_connection_never_pooled() {
             "\n",
             "\0",
             "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 103 Early Hints\r\n\r\n",
+            "HTTP/1.1 421 Not here\r\nContent-Length: 0\r\n\r\n",
+            "no head\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
         ] {
             let whole = [&response, surplus.as_bytes()].concat();
@@ -229,6 +236,8 @@ fn framing_10_surplus_is_no_answer_to_a_pipelined_request() {
     for first in [
         "HTTP/1.1 204 No\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 204 No\r\nDate: d\r\n\r\n",
     ] {
         for evil in [
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",

@@ -58,6 +58,8 @@ impl Table {
     /// A head is ready: it is passed on or told.
     pub(super) fn head_ready(&mut self, id: u32) {
         if self.pass_on(id).is_none() {
+            // It may stand behind a response that is being passed on, and must not be taken for it.
+            self.tell_relayed(id);
             self.tell_head(id);
         }
     }
