@@ -30,6 +30,12 @@ module! {
     license: "GPL",
     // Whoever asks for the family, as the router does, has the module loaded.
     alias: ["net-pf-16-proto-16-family-underpass"],
+    params: {
+        user_namespaces: bool {
+            default: true,
+            description: "Whether CAP_NET_ADMIN of a user namespace is enough for a router in a network namespace of it",
+        },
+    },
 }
 
 /// Fields are dropped from the first to the last.
@@ -52,7 +58,7 @@ impl kernel::Module for Underpass {
         let stop = Stop(engine);
         let namespaces = Watch::register::<Engine>()?;
         let owners = Notifier::register::<Engine>()?;
-        let family = netlink::register()?;
+        let family = netlink::register(module_parameters::user_namespaces.value())?;
         Ok(Self {
             _family: family,
             _owners: owners,

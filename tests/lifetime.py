@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from ynlrouter import DEADLINE, Router, read_exactly, tap, wait_for
+from ynlrouter import DEADLINE, NlError, Router, read_exactly, tap, wait_for
 
 MODULE = "/payload/underpass.ko"
 DEBUG = os.environ.get("UNDERPASS_KERNEL") == "debug"
@@ -306,6 +306,30 @@ def router_killed_with_all_kinds_of_queues():
     r.close()
 
 
+def in_user_namespace():
+    """Child: the exit code says whether it became a router with the privileges of a user namespace of its own."""
+    os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+    try:
+        Router()
+        os._exit(0)
+    except NlError as e:
+        os._exit(1 if e.nl_msg.error == -errno.EPERM else 2)
+
+
+def parameter_user_namespaces():
+    context = multiprocessing.get_context("fork")
+    for value, refused in (("0", 1), ("1", 0)):
+        for command in (("rmmod", "underpass"), ("insmod", MODULE, f"user_namespaces={value}")):
+            assert run(*command).returncode == 0, command
+        child = context.Process(target=in_user_namespace)
+        child.start()
+        child.join(DEADLINE)
+        assert child.exitcode == refused, (value, child.exitcode)
+        # In a network namespace of the first user namespace it makes no difference.
+        Router().close()
+    loaded_again()
+
+
 tap([
     ("module unloaded with transfers in flight: EBUSY, and they go on", rmmod_with_transfers),
     ("a listening socket shut down by its owner", listener_shut_down_by_its_owner),
@@ -315,4 +339,5 @@ tap([
     ("load/unload under load", load_and_unload_under_load),
     ("network namespace deleted in mid-transfer", namespace_deleted_in_mid_transfer),
     ("router killed with all kinds of queues", router_killed_with_all_kinds_of_queues),
+    ("user_namespaces=0", parameter_user_namespaces),
 ])

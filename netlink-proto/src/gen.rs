@@ -129,19 +129,20 @@ pub mod router {
     pub const ID: u16 = 1;
     /// Netlink port of the router's socket; zero when its owner is gone.
     pub const PORT: u16 = 2;
-    /// How many heads the kernel may have sent up that no command answered yet.
-    /// Default 1024. Heads above it wait in their sockets.
+    /// How many heads of clients the kernel may have sent up that no command answered yet.
+    /// Default 1024. Heads above it wait in their sockets, in order. Heads of
+    /// back-ends need none.
     pub const CREDIT: u16 = 3;
     /// Milliseconds that queues and listeners outlive their router's socket.
     /// Forwards in flight always finish. Default 30000.
     pub const GRACE: u16 = 4;
     /// Version of this family that the kernel speaks.
     pub const PROTOCOL: u16 = 5;
-    /// Heads sent up and not answered yet.
+    /// Heads of clients sent up and not answered yet.
     pub const HEADS_OUT: u16 = 6;
     /// Queues with an event that could not be delivered yet.
     pub const WAITING: u16 = 7;
-    /// Events that found the router's socket full.
+    /// Events that found the router's socket full, and had to wait.
     pub const OVERFLOWS: u16 = 8;
     /// Queues of this router.
     pub const QUEUES: u16 = 9;
@@ -381,7 +382,7 @@ pub mod stats {
     pub const BACK_TO_FRONT: u16 = 6;
     /// Body bytes read and thrown away.
     pub const DISCARDED: u16 = 7;
-    /// Events that found a router's socket full and were kept.
+    /// Events that found a router's socket full and were kept, each counted once.
     pub const OVERFLOWS: u16 = 8;
     /// Connections closed because no router or memory was there for them.
     pub const REFUSED: u16 = 9;

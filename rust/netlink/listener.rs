@@ -5,7 +5,9 @@
 
 use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
 use super::gen::{CONNECTIONS_DEFAULT, HEAD_LIMIT_DEFAULT, HEAD_MS_DEFAULT};
-use super::{check_owner, check_still, engine, refuse, reply, required, sender, taken_over};
+use super::{
+    answer, check_owner, check_still, engine, list, refuse, reply, required, sender, taken_over,
+};
 use crate::queue::{Accept, Engine, Listener};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
@@ -41,12 +43,6 @@ fn listening(kind: &Kind, net: NetId) -> Result<(), FdError> {
     } else {
         Err((EINVAL, "the socket does not listen"))
     }
-}
-
-fn answer(request: &Request<'_>, cmd: u8, l: &Listener) -> Result<(), Refusal> {
-    let mut message = Message::reply(request, cmd, reply::SIZE)?;
-    reply::listener(message.writer(), l)?;
-    Ok(message.answer(request)?)
 }
 
 fn find(engine: &Engine, request: &Request<'_>, id: u32) -> Result<Arc<Listener>, Refusal> {
@@ -120,19 +116,15 @@ impl Do for Get {
     fn run(request: &Request<'_>) -> Result<(), Refusal> {
         let engine = engine()?;
         let id = required(request, listener::ID, "id")?;
-        answer(request, Self::CMD, &*find(&engine, request, id)?)
+        let l = find(&engine, request, id)?;
+        answer(request, &engine, Self::CMD, |out| reply::listener(out, &l))
     }
 }
 
 impl List for Get {
     fn fill(dump: &mut Dump<'_>) -> Result {
-        let engine = crate::queue::ENGINE.get().ok_or(ENODEV)?;
-        while let Some(l) = engine.listener_after(*dump.last) {
-            if l.router.net == dump.net() {
-                dump.entry(cmd::LISTENER_GET, |out| reply::listener(out, &l))?;
-            }
-            *dump.last = l.id;
-        }
-        Ok(())
+        let next =
+            |engine: &Engine, last| engine.listener_after(last).map(|l| (l.id, l.router.net, l));
+        list(dump, cmd::LISTENER_GET, next, reply::listener)
     }
 }

@@ -23,6 +23,8 @@ mod stats;
 use self::gen::{FAMILY_NAME, FAMILY_VERSION};
 use crate::queue::{Engine, Router, ENGINE};
 use crate::sys::genl::{Family, Refusal, Registration, Request};
+use crate::sys::message::{Dump, Message, Writer};
+use crate::sys::netns::NetId;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -34,9 +36,10 @@ macro_rules! refuse {
 }
 use refuse;
 
-/// Registers the family. Operations stand in the order of their numbers.
-pub fn register() -> Result<Registration> {
-    Family::new()
+/// Registers the family. Operations stand in the order of their numbers. `user_namespaces`: see the
+/// module's parameter.
+pub fn register(user_namespaces: bool) -> Result<Registration> {
+    Family::new(user_namespaces)
         .add::<router::Attach>()?
         .add::<router::Detach>()?
         .add::<router::Takeover>()?
@@ -64,6 +67,49 @@ fn engine() -> Result<Arc<Engine>, Refusal> {
     ENGINE
         .get()
         .ok_or_else(|| Refusal::new(ENODEV, format_args!("the module is being unloaded")))
+}
+
+/// To be called when an answer to `portid` is written and not sent: if that is a router, what it was not told
+/// yet of what the answer shows goes up before it.
+fn tell_first(engine: &Engine, net: NetId, portid: u32) {
+    if let Some(router) = engine.router_of(net, portid) {
+        router.heard();
+    }
+}
+
+/// Answers with what `fill` writes.
+fn answer(
+    request: &Request<'_>,
+    engine: &Engine,
+    cmd: u8,
+    fill: impl FnOnce(&mut Writer) -> Result,
+) -> Result<(), Refusal> {
+    let mut message = Message::reply(request, cmd, reply::SIZE)?;
+    fill(message.writer())?;
+    tell_first(engine, request.net(), request.portid());
+    Ok(message.answer(request)?)
+}
+
+/// A part of a dump: the objects behind `dump.last`, which `next` finds, as far as there is room.
+fn list<T>(
+    dump: &mut Dump<'_>,
+    cmd: u8,
+    next: impl Fn(&Engine, u32) -> Option<(u32, NetId, Arc<T>)>,
+    fill: impl Fn(&mut Writer, &T) -> Result,
+) -> Result {
+    let engine = ENGINE.get().ok_or(ENODEV)?;
+    let mut written = Ok(());
+    while let Some((id, net, object)) = next(&engine, *dump.last) {
+        if net == dump.net() {
+            written = dump.entry(cmd, |out| fill(out, &object));
+            if written.is_err() {
+                break;
+            }
+        }
+        *dump.last = id;
+    }
+    tell_first(&engine, dump.net(), dump.portid());
+    written
 }
 
 /// The router that the sender is.

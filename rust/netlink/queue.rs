@@ -6,9 +6,9 @@
 use super::gen::{cmd, queue, side, DRAIN_POLICY, HEAD_LIMIT_DEFAULT};
 use super::gen::{QUEUE_ABORT_POLICY, QUEUE_ADD_POLICY, QUEUE_DEL_POLICY, QUEUE_GET_POLICY};
 use super::listener::usable;
-use super::{check_owner, check_still, engine, refuse, reply, required, sender};
+use super::{answer, check_owner, check_still, engine, list, refuse, reply, required, sender};
 use crate::framing::{Receiver, Side};
-use crate::queue::{close, close_locked, Engine, How, Inner, Life, Queue, ENGINE};
+use crate::queue::{close, close_locked, Engine, How, Inner, Life, Queue};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
 use crate::sys::netns::NetId;
@@ -26,12 +26,6 @@ fn connected(kind: &Kind, net: NetId) -> Result<(), FdError> {
     } else {
         Err((ENOTCONN, "the socket is not connected"))
     }
-}
-
-fn answer(request: &Request<'_>, cmd: u8, q: &Queue) -> Result<(), Refusal> {
-    let mut message = Message::reply(request, cmd, reply::SIZE)?;
-    reply::queue(message.writer(), q)?;
-    Ok(message.answer(request)?)
 }
 
 fn find(engine: &Engine, request: &Request<'_>, attr: u16, id: u32) -> Result<Arc<Queue>, Refusal> {
@@ -154,19 +148,15 @@ impl Do for Get {
     fn run(request: &Request<'_>) -> Result<(), Refusal> {
         let engine = engine()?;
         let id = required(request, queue::ID, "id")?;
-        answer(request, Self::CMD, &*find(&engine, request, queue::ID, id)?)
+        let q = find(&engine, request, queue::ID, id)?;
+        answer(request, &engine, Self::CMD, |out| reply::queue(out, &q))
     }
 }
 
 impl List for Get {
     fn fill(dump: &mut Dump<'_>) -> Result {
-        let engine = ENGINE.get().ok_or(ENODEV)?;
-        while let Some(q) = engine.queue_after(*dump.last) {
-            if q.router.net == dump.net() {
-                dump.entry(cmd::QUEUE_GET, |out| reply::queue(out, &q))?;
-            }
-            *dump.last = q.id;
-        }
-        Ok(())
+        let next =
+            |engine: &Engine, last| engine.queue_after(last).map(|q| (q.id, q.router.net, q));
+        list(dump, cmd::QUEUE_GET, next, reply::queue)
     }
 }

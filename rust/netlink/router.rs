@@ -5,8 +5,8 @@
 
 use super::gen::{cmd, router, ROUTER_ATTACH_POLICY, ROUTER_DETACH_POLICY};
 use super::gen::{ROUTER_GET_POLICY, ROUTER_TAKEOVER_POLICY};
-use super::{engine, refuse, reply, required, sender};
-use crate::queue::{Router, Terms};
+use super::{answer, engine, list, refuse, reply, required, sender};
+use crate::queue::{Engine, Router, Terms};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
 use kernel::prelude::*;
@@ -19,13 +19,7 @@ fn terms(request: &Request<'_>) -> Terms {
     }
 }
 
-fn answer(request: &Request<'_>, cmd: u8, r: &Router) -> Result<(), Refusal> {
-    let mut message = Message::reply(request, cmd, reply::SIZE)?;
-    reply::router(message.writer(), r)?;
-    Ok(message.answer(request)?)
-}
-
-fn not_yet(request: &Request<'_>, engine: &crate::queue::Engine) -> Result<(), Refusal> {
+fn not_yet(request: &Request<'_>, engine: &Engine) -> Result<(), Refusal> {
     match engine.router_of(request.net(), request.portid()) {
         Some(r) => Err(Refusal::new(
             EEXIST,
@@ -52,7 +46,7 @@ impl Do for Attach {
             ),
             errno => errno.into(),
         })?;
-        answer(request, Self::CMD, &r)
+        answer(request, &engine, Self::CMD, |out| reply::router(out, &r))
             .inspect_err(|_| engine.lose_owner(&r, request.portid(), Some(0)))
     }
 }
@@ -131,19 +125,14 @@ impl Do for Get {
     fn run(request: &Request<'_>) -> Result<(), Refusal> {
         let engine = engine()?;
         let id = required(request, router::ID, "id")?;
-        answer(request, Self::CMD, &*find(&engine, request, id)?)
+        let r = find(&engine, request, id)?;
+        answer(request, &engine, Self::CMD, |out| reply::router(out, &r))
     }
 }
 
 impl List for Get {
     fn fill(dump: &mut Dump<'_>) -> Result {
-        let engine = crate::queue::ENGINE.get().ok_or(ENODEV)?;
-        while let Some(r) = engine.router_after(*dump.last) {
-            if r.net == dump.net() {
-                dump.entry(cmd::ROUTER_GET, |out| reply::router(out, &r))?;
-            }
-            *dump.last = r.id;
-        }
-        Ok(())
+        let next = |engine: &Engine, last| engine.router_after(last).map(|r| (r.id, r.net, r));
+        list(dump, cmd::ROUTER_GET, next, reply::router)
     }
 }

@@ -3,11 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::engine;
 use super::gen::{cmd, stats};
-use super::reply::SIZE;
+use super::{answer, engine};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
-use crate::sys::message::Message;
 
 pub struct Get;
 
@@ -18,9 +16,7 @@ impl Do for Get {
     fn run(request: &Request<'_>) -> Result<(), Refusal> {
         let engine = engine()?;
         let s = engine.stats(request.net())?;
-        let mut message = Message::reply(request, Self::CMD, SIZE)?;
-        let out = message.writer();
-        for (attr, count) in [
+        let counts = [
             (stats::ACCEPTED, &s.accepted),
             (stats::ADDED, &s.added),
             (stats::HEADS, &s.heads),
@@ -32,10 +28,12 @@ impl Do for Get {
             (stats::REFUSED, &s.refused),
             (stats::RELAYED, &s.relayed),
             (stats::LATE, &s.late),
-        ] {
-            out.uint(attr, count.get())?;
-        }
-        out.u32(stats::QUEUES, s.queues.taken())?;
-        Ok(message.answer(request)?)
+        ];
+        answer(request, &engine, Self::CMD, |out| {
+            for (attr, count) in counts {
+                out.uint(attr, count.get())?;
+            }
+            out.u32(stats::QUEUES, s.queues.taken())
+        })
     }
 }

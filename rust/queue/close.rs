@@ -86,6 +86,7 @@ pub fn end_locked(this: &Arc<Queue>, mut inner: MutexGuard<'_, Inner>, how: How)
     }
     inner.relayed = None;
     inner.pending = Default::default();
+    this.router.forget(this);
     inner.life = Life::Draining {
         left,
         deadline: clock::now_ms().saturating_add(ms),
@@ -135,15 +136,24 @@ pub(super) fn drain_step(this: &Arc<Queue>, inner: MutexGuard<'_, Inner>) {
             left: Some(left),
             deadline,
         };
-        enough = left == 0 || (readable.bytes == 0 && (readable.fin || readable.closed));
-        if readable.bytes > 0 && left > 0 {
+        // Past urgent data nothing can be read.
+        enough = left == 0
+            || readable.urgent
+            || (readable.bytes == 0 && (readable.fin || readable.closed));
+        if readable.bytes > 0 && !enough {
             Queue::kick(this.as_arc_borrow());
         }
     }
     let over = match flushed {
         Flush::Broken(_) => true,
         Flush::Empty => enough || late,
-        Flush::Blocked | Flush::Starved => late,
+        Flush::Blocked | Flush::Starved => {
+            if late {
+                // The peer must not take a part of what was sent for the whole.
+                this.sock().abort();
+            }
+            late
+        }
     };
     if over {
         gone(this, inner);
@@ -159,7 +169,6 @@ fn gone(this: &Arc<Queue>, mut inner: MutexGuard<'_, Inner>) {
     inner.life = Life::Gone;
     drop(inner);
     this.due.store(0, Relaxed);
-    this.router.forget(this);
     let retired = hook::release(this);
     // FIN now; the socket itself is released with the last reference.
     this.sock().shutdown_both();

@@ -21,9 +21,18 @@ const AGAIN_MS: u64 = 200;
 impl Queue {
     /// Delivers what is pending, as far as it goes.
     pub(super) fn deliver(self: &Arc<Self>, inner: &mut Inner) {
+        if !self.delivered(inner) {
+            self.wait();
+        } else if self.place.load(Relaxed) != 0 {
+            self.router.forget(self);
+        }
+    }
+
+    /// Whether nothing is left that waits for the router.
+    fn delivered(self: &Arc<Self>, inner: &mut Inner) -> bool {
         if let Some(relayed) = inner.relayed.filter(|relayed| !relayed.told) {
             if !self.sent(event::relayed(self, inner, relayed.status)) {
-                return;
+                return false;
             }
             inner.relayed = Some(Relayed {
                 told: true,
@@ -32,21 +41,24 @@ impl Queue {
         }
         if let Some(done) = inner.pending.done {
             if !self.sent(event::done(self, &done)) {
-                return;
+                return false;
             }
             inner.pending.done = None;
         }
         if inner.pending.head {
             if self.keeps_answers_waiting() {
-                // `writable` brings it back.
-                return;
+                // `writable` brings it back, or the end of the body that is moved in.
+                return true;
             }
             if let State::Ready { len, over_limit } = inner.rx.state() {
-                let Some(owner) = self.router.take_credit() else {
-                    return self.wait();
+                let Some(owner) = self.router.take_credit(self) else {
+                    return false;
                 };
                 if !self.sent(event::head(self, inner, len, over_limit, owner)) {
-                    return self.router.cancel_credit(owner);
+                    if self.side == Side::Front {
+                        self.router.cancel_credit(owner);
+                    }
+                    return false;
                 }
                 inner.credited = Some(owner);
                 inner.known = true;
@@ -54,16 +66,25 @@ impl Queue {
             }
             inner.pending.head = false;
         }
-        if inner.pending.closed && self.sent(event::closed(self, inner, false)) {
+        if inner.pending.closed {
+            if !self.sent(event::closed(self, inner, false)) {
+                return false;
+            }
             inner.pending.closed = false;
         }
+        true
     }
 
-    /// Whether a client has not read answers that are behind its last head. Then its next head waits:
-    /// the answer would find no room, or pass those.
+    /// Whether a client has not got answers yet that are behind its last head. Then its next head waits: the
+    /// answer would find no room, or pass those, or have to wait in the router's memory.
     fn keeps_answers_waiting(&self) -> bool {
-        let out = self.out.lock();
-        self.side == Side::Front && out.unsent() > 0 && out.broken().is_none()
+        if self.side == Side::Back {
+            return false;
+        }
+        let mut out = self.out.lock();
+        let open = out.broken().is_none();
+        out.holds_head = open && out.writer.is_some();
+        out.holds_head || (open && out.unsent() > 0)
     }
 
     /// Whether it ends by itself, after the last of what it receives: its response was passed on,
@@ -74,15 +95,14 @@ impl Queue {
         alone && self.rests.load(Relaxed) != 0 && event::closed(self, inner, true).is_ok()
     }
 
-    /// Whether an event was delivered; if not, the queue waits.
-    fn sent(self: &Arc<Self>, result: Result) -> bool {
+    /// Whether an event was delivered.
+    fn sent(&self, result: Result) -> bool {
         match result {
             Ok(()) => return true,
-            Err(e) if e == EAGAIN => self.router.note_overflow(),
+            Err(e) if e == EAGAIN => self.router.note_overflow(self.place.load(Relaxed) == 0),
             // No memory, or no owner: the clock, or the next owner, brings it back.
             Err(_) => {}
         }
-        self.wait();
         false
     }
 

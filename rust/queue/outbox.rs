@@ -170,9 +170,8 @@ impl Runs for Router {
         match this.send_events() {
             Ok(()) => this.wake_waiting(),
             Err(_) => {
-                if !this.is_overflowed() {
-                    this.note_overflow();
-                }
+                let first = !this.is_overflowed();
+                this.note_overflow(first);
                 // What it waits for may be the last events of all: nothing else asks for the clock.
                 if let Some(engine) = ENGINE.get() {
                     engine.arm();

@@ -43,6 +43,8 @@ pub struct Output {
     pub writer: Option<Arc<Queue>>,
     /// Body bytes that the current or last forward put in.
     pub sent: u64,
+    /// A head that the peer sent ahead is not told before the body that is moved in has ended.
+    pub holds_head: bool,
 }
 
 impl Output {
@@ -58,6 +60,7 @@ impl Output {
             armed: None,
             writer: None,
             sent: 0,
+            holds_head: false,
         })
     }
 

@@ -9,7 +9,7 @@
 use super::connection::{Life, Queue};
 use super::output::Flush;
 use super::{close, Inner};
-use crate::framing::{Broken, Fin, State};
+use crate::framing::{Broken, Fin, Side, State};
 use crate::sys::hook::Endpoint;
 use crate::sys::receive::Readable;
 use kernel::sync::atomic::Relaxed;
@@ -69,6 +69,10 @@ impl Queue {
             Life::Open => {}
         }
         if self.router.expired() && close::orphaned(self, &inner) {
+            if self.side == Side::Front && matches!(inner.rx.state(), State::Collecting(_)) {
+                // A head that is there, and was not looked at yet, is answered.
+                let _ = self.collect(&mut inner);
+            }
             drop(inner);
             return close::end_orphan(self);
         }
@@ -93,6 +97,7 @@ impl Queue {
                     Queue::kick(self.as_arc_borrow());
                     break;
                 }
+                Step::Retry if self.stands_still(&mut inner) => {}
                 Step::Retry => {
                     self.wake_in(RETRY_MS);
                     break;
@@ -224,7 +229,7 @@ impl Queue {
 
     /// The head was answered, or never will be.
     pub fn settle_credit(&self, inner: &mut Inner) {
-        if let Some(owner) = inner.credited.take() {
+        if let Some(owner) = inner.credited.take().filter(|_| self.side == Side::Front) {
             self.router.return_credit(owner);
         }
     }

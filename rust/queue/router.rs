@@ -10,7 +10,9 @@ use super::lines::LastLines;
 use super::outbox::Outbox;
 use super::room::{FULL, LISTENERS_FULL, LISTENERS_MAX, QUEUES_FULL, QUEUES_MAX};
 use super::{Queue, Room, Stats};
+use crate::framing::Side;
 use crate::sys::{clock, netns::NetId, sock::FdError, worker::Work};
+use core::ptr;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -38,6 +40,9 @@ pub struct Terms {
     pub queues_max: Option<u32>,
 }
 
+/// Queues by their places.
+type Line = RBTree<u64, Arc<Queue>>;
+
 /// What `Router::state` guards.
 pub struct State {
     /// Counts owners.
@@ -52,10 +57,12 @@ pub struct State {
     gone_at: Option<u64>,
     /// Nobody came in time, and nobody can any more.
     over: bool,
-    /// Queues with an event to deliver, in order.
-    waiting: RBTree<u64, Arc<Queue>>,
+    /// Queues with a head that found no credit, in order. The first one stays until it went up, or needs none.
+    heads: Line,
+    /// Queues with an event that found no room, in order.
+    events: Line,
     next_place: u64,
-    /// Their number.
+    /// How many queues wait.
     pub waiting_count: u32,
     /// Connections accepted since the socket is gone.
     orphans: u32,
@@ -109,7 +116,8 @@ impl Router {
             grace: terms.grace.unwrap_or(GRACE_MS),
             gone_at: None,
             over: false,
-            waiting: RBTree::new(),
+            heads: Line::new(),
+            events: Line::new(),
             next_place: 1,
             waiting_count: 0,
             orphans: 0,
@@ -271,14 +279,21 @@ impl Router {
         }
     }
 
-    /// Takes credit for one head, of the owner of the number it returns.
-    pub fn take_credit(&self) -> Option<u32> {
+    /// Takes credit for the head of `queue`, of the owner of the number it returns. None: it waits for it
+    /// in line now, or for the clock where there is no memory for a place.
+    pub fn take_credit(&self, queue: &Arc<Queue>) -> Option<u32> {
         let mut state = self.state.lock();
-        if state.heads_out >= state.credit {
-            return None;
+        if queue.side == Side::Back {
+            // The owner has as many of them as it made, and what they say may be what gives credit back.
+            return Some(state.owner);
         }
-        state.heads_out = state.heads_out.saturating_add(1);
-        Some(state.owner)
+        let turn = state.first_head().is_none_or(|q| ptr::eq(&**q, &**queue));
+        if turn && state.heads_out < state.credit {
+            state.heads_out = state.heads_out.saturating_add(1);
+            return Some(state.owner);
+        }
+        let _ = state.put(queue, |state| &mut state.heads);
+        None
     }
 
     /// Whether `owner` is the number of the owner now.
@@ -291,19 +306,22 @@ impl Router {
         let next = {
             let mut state = self.state.lock();
             state.give_back(owner);
-            state.pop()
+            state.next_head()
         };
         if let Some(queue) = next {
             Queue::kick(queue.as_arc_borrow());
         }
     }
 
-    /// An event found the socket full: all waiting is tried again on the next message.
-    pub fn note_overflow(&self) {
-        self.stats.overflows.add(1);
-        let mut state = self.state.lock();
-        state.overflows = state.overflows.saturating_add(1);
+    /// An event found the socket full: all waiting is tried again on the next message. `first`: it did not
+    /// before.
+    pub fn note_overflow(&self, first: bool) {
         self.overflowed.store(1, Relaxed);
+        if first {
+            self.stats.overflows.add(1);
+            let mut state = self.state.lock();
+            state.overflows = state.overflows.saturating_add(1);
+        }
     }
 
     /// The router sent a message: what happened before goes up before its answer. It may have
@@ -325,6 +343,10 @@ impl Router {
             return;
         }
         self.overflowed.store(0, Relaxed);
+        let head = self.state.lock().next_head();
+        if let Some(queue) = head {
+            Queue::kick(queue.as_arc_borrow());
+        }
         for _ in 0..WAKE_BATCH {
             let next = self.state.lock().pop();
             match next {
@@ -340,35 +362,23 @@ impl Router {
         self.state.lock().give_back(owner);
     }
 
-    /// Puts `queue` behind the others that wait, unless it is among them. ENOMEM: the clock
+    /// Puts `queue` behind the others that wait for room, unless it waits already. ENOMEM: the clock
     /// finds it.
     pub fn wait(&self, queue: &Arc<Queue>) -> Result {
-        let mut state = self.state.lock();
-        if queue.place.load(Relaxed) == 0 {
-            let place = state.next_place;
-            drop(
-                state
-                    .waiting
-                    .try_create_and_insert(place, queue.clone(), GFP_KERNEL)?,
-            );
-            queue.place.store(place, Relaxed);
-            state.next_place = place.wrapping_add(1);
-            state.waiting_count = state.waiting_count.saturating_add(1);
-        }
-        Ok(())
+        self.state.lock().put(queue, |state| &mut state.events)
     }
 
-    /// Takes `queue` out, if it waits.
+    /// Takes `queue` out, if it waits. That may let another head go up.
     pub fn forget(&self, queue: &Queue) {
         let mut state = self.state.lock();
-        let found = state.waiting.remove(&queue.place.load(Relaxed));
-        if found.is_some() {
-            queue.place.store(0, Relaxed);
-            state.waiting_count = state.waiting_count.saturating_sub(1);
-        }
+        let found = state.take(queue.place.load(Relaxed));
+        let next = state.next_head();
         // Its drop may free memory; not under the lock.
         drop(state);
         drop(found);
+        if let Some(next) = next {
+            Queue::kick(next.as_arc_borrow());
+        }
     }
 }
 
@@ -380,12 +390,43 @@ impl State {
         }
     }
 
-    fn pop(&mut self) -> Option<Arc<Queue>> {
-        let cursor = self.waiting.cursor_front_mut()?;
-        let (_, node) = cursor.remove_current();
-        let (_, queue) = node.to_key_value();
+    fn first_head(&self) -> Option<&Arc<Queue>> {
+        self.heads.values().next()
+    }
+
+    /// Whose head may go up now, of those that wait for that.
+    fn next_head(&self) -> Option<Arc<Queue>> {
+        match self.heads_out < self.credit {
+            true => self.first_head().cloned(),
+            false => None,
+        }
+    }
+
+    fn put(&mut self, queue: &Arc<Queue>, line: impl FnOnce(&mut Self) -> &mut Line) -> Result {
+        if queue.place.load(Relaxed) == 0 {
+            let place = self.next_place;
+            drop(line(self).try_create_and_insert(place, queue.clone(), GFP_KERNEL)?);
+            queue.place.store(place, Relaxed);
+            self.next_place = place.wrapping_add(1);
+            self.waiting_count = self.waiting_count.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Takes out who has this place.
+    fn take(&mut self, place: u64) -> Option<Arc<Queue>> {
+        let queue = match self.heads.remove(&place) {
+            Some(queue) => queue,
+            None => self.events.remove(&place)?,
+        };
         queue.place.store(0, Relaxed);
         self.waiting_count = self.waiting_count.saturating_sub(1);
         Some(queue)
+    }
+
+    /// Takes out who waited longest for room.
+    fn pop(&mut self) -> Option<Arc<Queue>> {
+        let place = *self.events.keys().next()?;
+        self.take(place)
     }
 }

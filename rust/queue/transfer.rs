@@ -319,6 +319,9 @@ impl Queue {
         if let Some(target) = &moving.target {
             let mut out = target.out.lock();
             out.writer = None;
+            if core::mem::take(&mut out.holds_head) {
+                Queue::kick(target.as_arc_borrow());
+            }
             if ending == Ending::Complete {
                 response_due = out.armed_to().is_some();
                 target.rests.store(u32::from(relayed.is_some()), Relaxed);

@@ -173,6 +173,7 @@ pub(super) static FAMILY: FamilyCell = FamilyCell(UnsafeCell::new(
 
 /// The table of a family's operations, under construction.
 pub struct Family {
+    privilege: u32,
     ops: KVec<bindings::genl_split_ops>,
     policies: KVec<KVec<nla_policy>>,
     ranges: KVec<KBox<bindings::netlink_range_validation>>,
@@ -180,8 +181,14 @@ pub struct Family {
 
 impl Family {
     /// No operations.
-    pub fn new() -> Self {
+    pub fn new(user_namespaces: bool) -> Self {
+        // CAP_NET_ADMIN in the user namespace that owns the caller's network namespace, or in the first one.
+        let privilege = match user_namespaces {
+            true => bindings::GENL_UNS_ADMIN_PERM,
+            false => bindings::GENL_ADMIN_PERM,
+        };
         Self {
+            privilege,
             ops: KVec::new(),
             policies: KVec::new(),
             ranges: KVec::new(),
@@ -214,7 +221,7 @@ impl Family {
         // SAFETY: plain C data for which all zero means "unset".
         let mut op: bindings::genl_split_ops = unsafe { MaybeUninit::zeroed().assume_init() };
         op.cmd = cmd;
-        op.flags = (bindings::GENL_UNS_ADMIN_PERM | cap) as u8;
+        op.flags = (self.privilege | cap) as u8;
         op
     }
 

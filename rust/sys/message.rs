@@ -258,6 +258,11 @@ impl Dump<'_> {
         self.net
     }
 
+    /// The netlink port of who asks.
+    pub fn portid(&self) -> u32 {
+        self.portid
+    }
+
     /// Writes one object by `fill`. EMSGSIZE: not now, this part of the dump is full.
     pub fn entry(&mut self, cmd: u8, fill: impl FnOnce(&mut Writer) -> Result) -> Result {
         // SAFETY: valid skb.

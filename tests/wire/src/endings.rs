@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 
 /// Checks of this file.
-pub const PLAN: u32 = 35;
+pub const PLAN: u32 = 38;
 
 const RESET: Option<u64> = Some(ECONNRESET as u64);
 
@@ -24,7 +24,9 @@ pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     between(tap, &mut scene)?;
     over_limit(tap, &mut scene)?;
     drains(tap, &mut scene)?;
-    dels(tap, &mut scene)
+    dels(tap, &mut scene)?;
+    drop(scene);
+    orphans(tap)
 }
 
 fn numbers<const N: usize>(message: &Message, attrs: [u16; N]) -> [Option<u64>; N] {
@@ -300,6 +302,52 @@ fn drains(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
     client.write_all(&body(10_000))?;
     scene.until(cmd::QUEUE_GET, gone(head.id()))?;
     tap.ok("drain: ends by its bytes", true, String::new);
+
+    let (mut client, head) = scene.front(GET)?;
+    let f = head.id();
+    stuff(scene, f)?;
+    scene.call(cmd::DRAIN, &[u32(queue::ID, f), u32(queue::LIMIT_MS, 100)])?;
+    scene.until(cmd::QUEUE_GET, gone(f))?;
+    let whole = end(&mut client)? != End::Reset;
+    tap.ok(
+        "drain: what did not go out in time is cut by a reset",
+        !whole,
+        || "it looks whole".into(),
+    );
+    Ok(())
+}
+
+/// Sends to a peer that does not read until a part of it waits, and nothing moves any more.
+fn stuff(scene: &mut Scene, id: u32) -> Result<(), Failure> {
+    let (mut before, mut looks) = (None, 0);
+    while looks < 100 {
+        let now = numbers(&scene.queue(id)?, [queue::UNSENT, queue::TX_BYTES]);
+        looks = if before == Some(now) { looks + 1 } else { 0 };
+        before = Some(now);
+        if now[0] == Some(0) {
+            scene.send(id, &body(60_000))?;
+        }
+    }
+    Ok(())
+}
+
+/// A router that does not come back: who still waited to be accepted is told so, as are the others.
+fn orphans(tap: &mut Tap) -> Result<(), Failure> {
+    let mut scene = Scene::new()?;
+    let (_, address) = scene.listen(&[u32(listener::CONNECTIONS, 1)])?;
+    scene.address = address;
+    let (mut first, _) = scene.front(GET)?;
+    let mut waiting = connect(address)?;
+    waiting.write_all(GET)?;
+    drop(scene);
+    for (who, client) in [
+        ("who was accepted", &mut first),
+        ("and who waited", &mut waiting),
+    ] {
+        let told = matches!(end(client)?, End::Fin(bytes) if bytes.starts_with(b"HTTP/1.1 503 "));
+        let name = format!("a router that is gone for good: 503 to {who}");
+        tap.ok(&name, told, || "a reset, or another answer".into());
+    }
     Ok(())
 }
 

@@ -9,11 +9,12 @@ use crate::sockets::{body, connect, end, fresh_namespace, read, reset, End};
 use crate::tap::Tap;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 /// Checks of this file.
-pub const PLAN: u32 = 24;
+pub const PLAN: u32 = 26;
 
 /// Makes the program only try what nobody without privilege may do.
 pub const UNPRIVILEGED: &str = "--unprivileged";
@@ -193,14 +194,49 @@ fn credit(tap: &mut Tap) -> Result<(), Failure> {
     let out = mine.and_then(|r| r.get(router::HEADS_OUT));
     let got = (out, scene.client.events_waiting(|e| e.number == cmd::HEAD));
     tap.equal("above its credit a head waits", got, (Some(1), 0));
-    scene.call(cmd::FORWARD, &forward(head.id(), 1, None, framing::NONE, 0))?;
-    let next = scene.client.event_where(|e| e.number == cmd::HEAD)?;
-    tap.ok(
-        "an answer lets the next one up",
-        next.id() != head.id(),
-        || format!("{next:?}"),
+    let (mut server, b) = scene.back()?;
+    server.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+    let answers = scene.client.event(cmd::HEAD, b)?.id();
+    tap.equal(
+        "that of a back-end, which may free it, does not",
+        answers,
+        b,
     );
+
+    // Whoever comes meanwhile goes to the end of the line.
+    let (mut came, mut answered) = (vec![port(&second)?], Vec::new());
+    let (mut line, mut up) = (vec![second], head.id());
+    for newcomer in [true, true, true, false] {
+        if newcomer {
+            let mut next = connect(scene.address)?;
+            next.write_all(GET)?;
+            came.push(port(&next)?);
+            line.push(next);
+            waiting(&mut scene, 2)?;
+        }
+        scene.call(cmd::FORWARD, &forward(up, 1, None, framing::NONE, 0))?;
+        let next = scene.client.event_where(|e| e.number == cmd::HEAD)?;
+        up = next.id();
+        answered.extend(next.get(queue::PEER_PORT));
+    }
+    tap.equal("an answer lets the next one up, in order", answered, came);
+    waiting(&mut scene, 0)?;
+    tap.ok("and then nobody waits", true, String::new);
     drop(first);
+    Ok(())
+}
+
+fn port(stream: &TcpStream) -> Result<u64, Failure> {
+    Ok(stream.local_addr()?.port().into())
+}
+
+/// Until so many queues of the router wait.
+fn waiting(scene: &mut Scene, many: u64) -> Result<(), Failure> {
+    let router = scene.router;
+    scene.until(cmd::ROUTER_GET, |all| {
+        all.iter()
+            .any(|r| r.id() == router && r.get(router::WAITING) == Some(many))
+    })?;
     Ok(())
 }
 

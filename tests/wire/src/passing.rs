@@ -9,13 +9,74 @@ use crate::tap::Tap;
 use std::io::Write;
 
 /// Checks of this file.
-pub const PLAN: u32 = 13;
+pub const PLAN: u32 = 15;
 
 /// Runs them.
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     let mut scene = Scene::new()?;
     relayed(tap, &mut scene)?;
-    lines_of_each(tap, &mut scene)
+    lines_of_each(tap, &mut scene)?;
+    left_for_later(tap, &mut scene)?;
+    sent_ahead(tap, &mut scene)
+}
+
+/// An event that wakes nobody goes before an answer that shows what it tells.
+fn left_for_later(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
+    let (mut client, head) = scene.front(GET)?;
+    let (mut server, b) = scene.back()?;
+    let f = head.id();
+    let mut route = forward(f, 1, Some(b), framing::LENGTH, 3);
+    route.push(bytes(queue::DATA, b"PUT"));
+    route.push(bytes(queue::RELAY, b""));
+    scene.call(cmd::ROUTE, &route)?;
+    client.write_all(b"abc")?;
+    read(&mut server, 6)?;
+    scene.until(cmd::QUEUE_GET, |all| {
+        all.iter()
+            .any(|q| q.id() == f && q.get(queue::STATE) == Some(state::COLLECTING))
+    })?;
+    let told = scene
+        .client
+        .events_waiting(|e| e.number == cmd::DONE && e.id() == f);
+    tap.equal("done goes before a dump that shows it", told, 1);
+    scene.client.event(cmd::DONE, f)?;
+    scene.about(cmd::QUEUE_ABORT, f)?;
+    scene.about(cmd::QUEUE_ABORT, b)?;
+    Ok(())
+}
+
+/// What a client sends ahead is not told while a response is on its way to it.
+fn sent_ahead(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure> {
+    let (mut client, head) = scene.front(&[GET, GET].concat())?;
+    let (mut server, b) = scene.back()?;
+    let f = head.id();
+    server.write_all(b"HTTP/1.1 200 OK\r\n\r\na")?;
+    scene.client.event(cmd::HEAD, b)?;
+    let mut response = forward(b, 1, Some(f), framing::LENGTH, 2);
+    response.push(bytes(queue::DATA, b"200"));
+    scene.call(cmd::ROUTE, &response)?;
+    read(&mut client, 4)?;
+    scene.call(cmd::FORWARD, &forward(f, 1, None, framing::NONE, 0))?;
+    scene.until(cmd::QUEUE_GET, |all| {
+        all.iter()
+            .any(|q| q.id() == f && q.get(queue::STATE) == Some(state::READY))
+    })?;
+    let early = scene
+        .client
+        .events_waiting(|e| e.number == cmd::HEAD && e.id() == f);
+    server.write_all(b"b")?;
+    scene.client.event(cmd::DONE, b)?;
+    let next = scene.client.event(cmd::HEAD, f)?;
+    let got = (early, next.get(queue::GENERATION));
+    tap.equal(
+        "a head that was sent ahead waits for the response",
+        got,
+        (0, Some(2)),
+    );
+    read(&mut client, 1)?;
+    scene.about(cmd::QUEUE_ABORT, f)?;
+    scene.about(cmd::QUEUE_ABORT, b)?;
+    Ok(())
 }
 
 /// A response that is passed on without being shown, and one that was not to be any more.

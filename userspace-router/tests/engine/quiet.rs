@@ -116,3 +116,25 @@ fn without_the_flag_nothing_of_it_matters() {
     scene.command(route(from, to, no_body(), b"200", false));
     target.expect("100200");
 }
+
+#[test]
+fn a_head_that_was_sent_ahead_comes_behind_the_response() {
+    let mut scene = Scene::new();
+    let (front, mut client) = scene.queue(Side::Front);
+    let (back, mut server) = scene.queue(Side::Back);
+    client.send([HEAD, HEAD].concat());
+    scene.head(front);
+    server.send("HTTP/1.1 200 OK\r\n\r\na");
+    scene.head(back);
+    scene.command(route(back, front, length(2), b"200", false));
+    scene.command(forward(front, 1, None, no_body()));
+    client.expect("200a");
+    // Whatever came up before this head was told before it.
+    let (other, mut witness) = scene.queue(Side::Front);
+    witness.send(HEAD);
+    scene.head(other);
+    assert_eq!(scene.heads_told(), 0);
+    server.send("b");
+    scene.completes(back, 2);
+    assert_eq!(scene.head(front).generation, 2);
+}

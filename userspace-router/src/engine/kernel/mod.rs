@@ -81,7 +81,8 @@ pub struct KernelEngine {
 pub struct Terms {
     /// Milliseconds that connections outlive the process.
     pub grace: Option<u32>,
-    /// Connections of both sides at once.
+    /// Connections of both sides at once. So many clients may also wait for an answer: if it were fewer, those
+    /// that wait for a slow back-end would keep the heads of all others waiting.
     pub queues: Option<u32>,
 }
 
@@ -127,7 +128,7 @@ impl KernelEngine {
 
     async fn attached(&mut self, terms: Terms) -> Result<(), EngineError> {
         let attach = Command::RouterAttach {
-            credit: None,
+            credit: terms.queues,
             grace: terms.grace,
             queues_max: terms.queues,
         };

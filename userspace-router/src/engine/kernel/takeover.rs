@@ -102,7 +102,7 @@ impl KernelEngine {
     async fn take_over(&mut self, id: u32, terms: Terms) -> Result<Left, EngineError> {
         let takeover = Command::RouterTakeover {
             id,
-            credit: None,
+            credit: terms.queues,
             grace: terms.grace,
             queues_max: terms.queues,
         };

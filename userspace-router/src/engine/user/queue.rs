@@ -77,6 +77,8 @@ pub struct Queue {
     pub passing: Option<Passing>,
     /// From where a body moves into here.
     pub source: Option<u32>,
+    /// A head that the client sent ahead is told when that has ended.
+    pub holds_head: bool,
     /// Body bytes put into here by the last forward.
     pub sent: u64,
     /// `closed` was told.
@@ -111,6 +113,7 @@ impl Queue {
             armed: None,
             passing: None,
             source: None,
+            holds_head: false,
             sent: 0,
             told_end: false,
             closing: Closing::No,

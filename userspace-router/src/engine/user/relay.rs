@@ -57,6 +57,13 @@ impl Table {
 
     /// A head is ready: it is passed on or told.
     pub(super) fn head_ready(&mut self, id: u32) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            // Its answer would have to wait in the router's memory.
+            queue.holds_head = queue.receiver.side() == Side::Front && queue.source.is_some();
+            if queue.holds_head {
+                return;
+            }
+        }
         if self.pass_on(id).is_none() {
             // It may stand behind a response that is being passed on, and must not be taken for it.
             self.tell_relayed(id);
