@@ -26,7 +26,7 @@ pub struct Terms {
     pub decline: Vec<u16>,
     /// What silence means.
     pub on_silence: OnSilence,
-    /// What the client gets when all declined.
+    /// What the client gets when nobody took its request and one declined.
     pub all_declined: AllDeclined,
     /// A request may be sent again, whatever its method, if a used connection was dead.
     pub retry_any: bool,
@@ -77,10 +77,10 @@ pub enum OnSilence {
     Forward,
 }
 
-/// What a client gets when all back-ends declined.
+/// What a client gets when no back-end took its request and one declined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllDeclined {
-    /// The last one's answer.
+    /// The answer of the last one that was asked, if it declined; else 503.
     Relay,
     /// 503.
     Unavailable,

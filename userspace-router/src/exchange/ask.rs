@@ -26,7 +26,7 @@ use crate::http::{Hop, Length, Response};
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Exchange {
-    /// Asks the next back-end; `problem` is the answer if there is none.
+    /// Asks the next back-end; `problem` is what the last one failed by.
     pub(super) fn ask_next(&mut self, problem: Problem, now: Instant) {
         let Some(backend) = self
             .plan
@@ -35,20 +35,25 @@ impl Exchange {
             .cloned()
             .filter(|_| self.may_ask(now))
         else {
-            let declined = |(_, verdict): &(_, Verdict)| matches!(verdict, Verdict::Declined(_));
-            let any_declined = self.record.asked.iter().any(declined);
-            return self.answer(
-                if any_declined {
-                    problem::ALL_DECLINED
-                } else {
-                    problem
-                },
-                now,
-            );
+            return self.answer(self.of_all_asked(problem), now);
         };
         self.next += 1;
         self.plain = false;
         self.connect(backend, false);
+    }
+
+    /// What the client is told when nobody took its request. One that declined or was full may take it
+    /// another time, so that counts before what the `last` one failed by: who is last is chance. An engine
+    /// that has no room for a command has its own name, although the log calls that full, too.
+    fn of_all_asked(&self, last: Problem) -> Problem {
+        let any = |is: fn(Verdict) -> bool| self.record.asked.iter().any(|asked| is(asked.1));
+        if any(|verdict| matches!(verdict, Verdict::Declined(_))) {
+            problem::ALL_DECLINED
+        } else if last != problem::ENGINE_REFUSED && any(|verdict| verdict == Verdict::Full) {
+            problem::ALL_FULL
+        } else {
+            last
+        }
     }
 
     /// When nobody else is asked any more.
@@ -73,11 +78,11 @@ impl Exchange {
         self.actions.push(Action::Connect { backend, fresh });
     }
 
-    /// Asks the same back-end again; `problem` is the answer if the time is up.
+    /// Asks the same back-end again, unless the time is up; `problem` is what it failed by.
     fn connect_again(&mut self, problem: Problem, now: Instant) {
         match self.record.asked.last().cloned() {
             Some((backend, _)) if now < self.asking_ends() => self.connect(backend, true),
-            _ => self.answer(problem, now),
+            _ => self.answer(self.of_all_asked(problem), now),
         }
     }
 

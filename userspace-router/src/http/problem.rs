@@ -218,21 +218,21 @@ pub const NO_ROUTE: Problem = other(
     "destination_not_found",
     "Nothing is served at this host and path.",
 );
-/// Every back-end declined.
+/// Nobody took the request, and a back-end that was asked declined it.
 pub const ALL_DECLINED: Problem = other(
     503,
     "all-declined",
     "destination_unavailable",
     "No back-end takes this request now.",
 );
-/// No back-end could be connected to.
+/// The last back-end could not be connected to.
 pub const NONE_REACHABLE: Problem = other(
     502,
     "none-reachable",
     "destination_unavailable",
     "No back-end could be reached.",
 );
-/// Every back-end has as many connections as it may have, or none can be reached.
+/// Nobody took the request or declined it, and a back-end that was asked has as many connections as it may have.
 pub const ALL_FULL: Problem = other(
     503,
     "all-full",

@@ -4,6 +4,7 @@
 mod any;
 mod bodies;
 mod leftovers;
+mod nobody;
 mod passing;
 mod tunnels;
 
@@ -562,30 +563,4 @@ fn a_truncated_request() {
     assert_eq!(scene.front_closed(Reason::FinInBody), "");
     assert_eq!(scene.back_closed(5, Reason::Reset), "");
     assert_eq!(scene.wait(1_000_000), "");
-}
-
-#[test]
-fn no_more_attempts_than_allowed() {
-    let mut scene = Scene::asking(PUT, 100);
-    let mut asked = 0;
-    while scene.told().starts_with("connect") {
-        asked += 1;
-        scene
-            .exchange
-            .connect_failed(Verdict::ConnectTimeout, scene.now);
-    }
-    assert_eq!(asked, 8);
-    assert_eq!(scene.exchange.record.reason, "connect-timeout");
-    // What the last one failed by is what the client is told.
-    for (verdict, status, reason) in [
-        (Verdict::Down, 502, "none-reachable"),
-        (Verdict::ConnectTimeout, 504, "connect-timeout"),
-        (Verdict::Full, 503, "all-full"),
-    ] {
-        let mut scene = Scene::asking(GET, 1);
-        scene.told();
-        scene.exchange.connect_failed(verdict, scene.now);
-        let record = &scene.exchange.record;
-        assert_eq!((record.status, record.reason), (status, reason));
-    }
 }
