@@ -73,6 +73,10 @@ pub fn check(text: &str) -> Result<Config, Fault> {
     if routes.is_empty() {
         return Err(nothing("no [[route]]: add one with a pool"));
     }
+    for (at, (pool, table)) in pools.iter().zip(file.pool.values()).enumerate() {
+        let routes: Vec<_> = routes.iter().filter(|route| route.pool == at).collect();
+        pool::key(table.get_ref(), pool, &routes)?;
+    }
     Ok(Config {
         engine,
         access_log: file.access_log.unwrap_or(true),

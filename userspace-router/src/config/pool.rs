@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::health::{check, eject, Check, CheckTable, Eject, EjectTable};
 use super::place::Fault;
-use super::route::not_of_the_connection;
+use super::route::{not_believed, not_of_the_connection, Route};
 use super::value::{choose, choose_or, number, one_for_each, DAY};
 use super::EngineKind;
 use crate::address::Address;
@@ -212,6 +212,22 @@ fn balance(table: &PoolTable) -> Result<Balance, Fault> {
         );
         Fault::at(by.span(), text)
     })
+}
+
+/// Refuses a key that no request has, since none of the routes to the pool believes it.
+pub(super) fn key(table: &PoolTable, pool: &Pool, routes: &[&Route]) -> Result<(), Fault> {
+    let (Balance::Hash(HashBy::Header(name)), Some(by)) = (&pool.balance, &table.hash_by) else {
+        return Ok(());
+    };
+    let believes = |route: &&Route| route.terms.rewrite.forwarded.believes_anybody(name);
+    if routes.is_empty() || routes.iter().any(believes) {
+        return Ok(());
+    }
+    Err(not_believed(
+        name,
+        by,
+        "no route to this pool trusts anybody",
+    ))
 }
 
 fn link(table: &PoolTable, threads: u32) -> Result<Link, Fault> {

@@ -12,7 +12,7 @@ use super::limits::{Limits, LimitsTable};
 use super::place::Fault;
 use super::pool::Pool;
 use super::terms::{terms, Terms};
-use crate::http::{check_host, is_token, without_port};
+use crate::http::{check_host, is_token, without_port, Forwarded};
 
 /// Where requests of a kind go.
 #[derive(Clone, Debug)]
@@ -150,15 +150,17 @@ fn route(table: &RouteTable, pools: &[Arc<Pool>], limits: &Limits) -> Result<Rou
         );
         Fault::at(name.span(), text)
     })?;
+    let terms = terms(table, limits)?;
+    let forwarded = &terms.rewrite.forwarded;
     Ok(Route {
         matches: Matches {
             host: table.host.as_ref().map_or(Ok(Host::Any), host)?,
             path: paths(table)?,
             methods: methods(table)?,
-            headers: headers(table)?,
+            headers: headers(table, forwarded)?,
         },
         pool,
-        terms: Arc::new(terms(table, limits)?),
+        terms: Arc::new(terms),
     })
 }
 
@@ -245,7 +247,8 @@ fn methods(table: &RouteTable) -> Result<Vec<String>, Fault> {
     Ok(methods)
 }
 
-fn headers(table: &RouteTable) -> Result<Vec<Header>, Fault> {
+fn headers(table: &RouteTable, forwarded: &Forwarded) -> Result<Vec<Header>, Fault> {
+    let header = |value| header(value, forwarded);
     let mut headers: Vec<_> = table.headers.iter().map(header).collect::<Result<_, _>>()?;
     // Whoever has a field with a value has the field, which stands behind it here.
     headers.sort_unstable_by(|a, b| b.cmp(a));
@@ -253,7 +256,7 @@ fn headers(table: &RouteTable) -> Result<Vec<Header>, Fault> {
     Ok(headers)
 }
 
-fn header(value: &Spanned<String>) -> Result<Header, Fault> {
+fn header(value: &Spanned<String>, forwarded: &Forwarded) -> Result<Header, Fault> {
     let text = value.get_ref();
     let (name, wanted) = match text.split_once(':') {
         None => (text.as_str(), None),
@@ -264,10 +267,22 @@ fn header(value: &Spanned<String>) -> Result<Header, Fault> {
         return Err(Fault::at(value.span(), text));
     }
     not_of_the_connection(name, value)?;
+    if !forwarded.believes_anybody(name) {
+        return Err(not_believed(name, value, "nobody is trusted"));
+    }
     Ok(Header {
         name: name.to_ascii_lowercase(),
         value: wanted,
     })
+}
+
+/// A field by which a client says who it is, where nobody's word counts.
+pub(super) fn not_believed(name: &str, value: &Spanned<String>, who: &str) -> Fault {
+    let text = format!(
+        "`{name}` is dropped, as {who} with it: name the networks of your proxies in `trust` of [route.heads], \
+         or set forwarded = \"none\""
+    );
+    Fault::at(value.span(), text)
 }
 
 /// Fields that are about the connection are not passed on, so they cannot be matched.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Good files, and bad ones with the error that a person gets.
 
+mod together;
+
 use super::*;
 
 const GOOD: &str = r#"engine = "user"

@@ -102,6 +102,11 @@ impl Forwarded {
         self.style == Style::None || !is_about_the_client(name.as_bytes()) || self.trusts(client)
     }
 
+    /// True if what some client says in a field of this name counts.
+    pub fn believes_anybody(&self, name: &str) -> bool {
+        self.style == Style::None || !is_about_the_client(name.as_bytes()) || !self.trust.is_empty()
+    }
+
     /// Writes the fields of this hop. `kept` is what came in, `host` what the client asked for.
     pub(super) fn write(&self, out: &mut Vec<u8>, kept: &Lines, host: &str, client: IpAddr) {
         let trusted = self.trusts(client);
