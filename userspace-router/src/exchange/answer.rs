@@ -17,8 +17,8 @@ use crate::http::{date, Length, Version};
 const SEEN_MAX: usize = 8;
 
 impl Exchange {
-    /// Answers what is not for back-ends, or not for the route. True if it did.
-    pub(super) fn answered_here(&mut self, now: Instant) -> bool {
+    /// Answers what is not for back-ends, or not for the route, or what has none: `refused`. True if it did.
+    pub(super) fn answered_here(&mut self, refused: Option<Problem>, now: Instant) -> bool {
         let terms = self.plan.terms.clone();
         let served = match self.request.method() {
             "CONNECT" => terms.connect,
@@ -27,6 +27,8 @@ impl Exchange {
         };
         if !served {
             self.answer(problem::METHOD_NOT_SERVED, now);
+        } else if let Some(problem) = refused {
+            self.answer(problem, now);
         } else if self.request.max_forwards == Some(0) {
             self.answer_last_hop(now);
         } else if terms.rewrite.times_seen(&self.request) > SEEN_MAX {

@@ -260,10 +260,10 @@ impl Exchange {
         }
     }
 
-    /// Asks the first back-end of the plan; `nobody` is the answer if it names none.
-    pub fn begin(&mut self, nobody: Problem, now: Instant) {
-        if !self.answered_here(now) {
-            self.ask_next(nobody, now);
+    /// Asks the first back-end of the plan. If the request was `refused` one, that is the answer.
+    pub fn begin(&mut self, refused: Option<Problem>, now: Instant) {
+        if !self.answered_here(refused, now) {
+            self.ask_next(problem::NONE_REACHABLE, now);
         }
     }
 

@@ -88,7 +88,8 @@ pub trait Policy: Send + Sync {
     /// `problem::NO_ROUTE`. `client` is the address that a PROXY protocol header named, or the socket's.
     ///
     /// # Errors
-    /// The answer; it is sent as it is, with the name in the log.
+    /// The answer; it is sent as it is, with the name in the log. But CONNECT and TRACE without a plan that
+    /// serves them are 501.
     fn plan(&self, request: &Request, client: SocketAddr, now: Instant) -> Result<Plan, Problem>;
 
     /// The terms of a route whose rules for responses have this mark (`Rewrite::mark`): of an exchange

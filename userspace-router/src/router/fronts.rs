@@ -123,9 +123,9 @@ impl<E: Engine> Router<E> {
             true => Err(problem::DOT_SEGMENTS),
             false => self.policy.plan(&request, client, now),
         };
-        let (plan, nobody) = match plan {
-            Ok(plan) => (plan, problem::NONE_REACHABLE),
-            Err(problem) => (Plan::default(), problem),
+        let (plan, refused) = match plan {
+            Ok(plan) => (plan, None),
+            Err(problem) => (Plan::default(), Some(problem)),
         };
         let place = Place {
             front: head.id,
@@ -150,7 +150,7 @@ impl<E: Engine> Router<E> {
             }
             None => Box::new(exchange),
         };
-        front.exchange.insert(exchange).begin(nobody, now);
+        front.exchange.insert(exchange).begin(refused, now);
         self.act(head.id, now);
     }
 

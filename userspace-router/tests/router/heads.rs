@@ -60,6 +60,36 @@ fn what_is_forwarded() {
 }
 
 #[test]
+fn max_forwards_is_for_what_is_served() {
+    let router = Router::start(&[taker()], "host = \"a\"", "");
+    for (target, host, code, reason) in [
+        ("/x", "a", 200, "-"),
+        ("/x", "other", 404, "no-route"),
+        ("/../x", "a", 400, "dot-segments"),
+    ] {
+        let mut client = router.connect();
+        client.send(format!(
+            "OPTIONS {target} HTTP/1.1\r\nHost: {host}\r\nMax-Forwards: 0\r\n\r\n"
+        ));
+        assert_eq!(status(&client.head()), code, "{target} {host}");
+        let log = router.logged();
+        assert!(
+            log.contains(&format!("status={code} reason={reason} ")),
+            "{log}"
+        );
+    }
+    // No route serves CONNECT and TRACE, whatever it is for.
+    for start in [
+        "TRACE /../x HTTP/1.1\r\nHost: other",
+        "CONNECT other:1 HTTP/1.1\r\nHost: other:1",
+    ] {
+        let mut client = router.connect();
+        client.send(format!("{start}\r\nMax-Forwards: 0\r\n\r\n"));
+        assert_eq!(status(&client.head()), 501, "{start}");
+    }
+}
+
+#[test]
 fn no_route() {
     let router = Router::start(&[taker()], "host = \"only.example\"", "");
     let mut client = router.connect();

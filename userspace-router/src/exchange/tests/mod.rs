@@ -58,7 +58,7 @@ impl Scene {
             Room::default(),
             now,
         );
-        exchange.begin(problem::NONE_REACHABLE, now);
+        exchange.begin(None, now);
         Self { exchange, now }
     }
 
