@@ -182,7 +182,8 @@ impl Request {
     pub fn over_limit(head: &[u8], target_max: usize) -> Problem {
         let start = head.trim_ascii_start();
         let line = start.split(|&b| b == b'\n').next().unwrap_or_default();
-        if line.len() > target_max {
+        let target = line.split(|&b| b == b' ').nth(1).unwrap_or_default();
+        if target.len() > target_max {
             problem::TARGET_TOO_LONG
         } else {
             problem::HEAD_TOO_LONG

@@ -277,14 +277,18 @@ fn max_forwards_is_for_two_methods() {
 
 #[test]
 fn heads_without_end() {
-    assert_eq!(
-        Request::over_limit(b"GET /xxxxxxxxxxxx", 10),
-        problem::TARGET_TOO_LONG
-    );
-    assert_eq!(
-        Request::over_limit(b"\r\nGET /\r\nA: bbbbbbbbb", 10),
-        problem::HEAD_TOO_LONG
-    );
+    for (head, problem) in [
+        ("GET /xxxxxxxxxxxx", problem::TARGET_TOO_LONG),
+        ("GET /xxxxxxxxxx HTTP/1.1\r\nA: b", problem::TARGET_TOO_LONG),
+        // The target alone counts, of a line that is longer.
+        ("GET /xxxxxxxxx HTTP/1.1\r\nA: b", problem::HEAD_TOO_LONG),
+        ("GETGETGETGET /", problem::HEAD_TOO_LONG),
+        ("\r\nGET /\r\nA: bbbbbbbbb", problem::HEAD_TOO_LONG),
+        ("GET\r\nA: bbbbbbbbbbbb", problem::HEAD_TOO_LONG),
+        ("\r\n\r\n", problem::HEAD_TOO_LONG),
+    ] {
+        assert_eq!(Request::over_limit(head.as_bytes(), 10), problem, "{head}");
+    }
 }
 
 #[test]

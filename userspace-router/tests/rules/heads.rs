@@ -278,7 +278,14 @@ fn heads_02_over_long_heads_are_431() {
         passes(&scene, &whole, &passed_on(&lines, &[]), "");
     }
     // Without an end, too.
-    refused(&scene, "x".repeat(2_000), 414, "target-too-long");
+    let target = |length: usize| format!("GET /{}", "x".repeat(length - 1));
+    refused(&scene, target(2_000), 414, "target-too-long");
+    for start in [
+        format!("{} HTTP/1.1\r\nA: {}", target(64), "x".repeat(2_000)),
+        "x".repeat(2_000),
+    ] {
+        refused(&scene, start, 431, "head-too-long");
+    }
     refused(
         &scene,
         format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(2_000)),
