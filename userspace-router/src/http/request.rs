@@ -282,9 +282,10 @@ fn max_forwards(headers: &[httparse::Header]) -> Result<Option<u64>, Problem> {
     };
     let digits = std::str::from_utf8(value)
         .ok()
-        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    match (digits.and_then(|text| text.parse().ok()), all.next()) {
-        (Some(hops), None) => Ok(Some(hops)),
+        .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    match (digits, all.next()) {
+        // What is too large to be counted is lowered to what can be (RFC 9110 section 7.6.2).
+        (Some(digits), None) => Ok(Some(digits.parse().unwrap_or(u64::MAX))),
         _ => Err(problem::BAD_MAX_FORWARDS),
     }
 }

@@ -271,7 +271,17 @@ fn max_forwards_is_for_two_methods() {
     };
     assert_eq!(hops("TRACE", "0"), Ok(Some(0)));
     assert_eq!(hops("OPTIONS", "18446744073709551615"), Ok(Some(u64::MAX)));
-    assert_eq!(hops("OPTIONS", ""), Err(problem::BAD_MAX_FORWARDS));
+    // Beyond what can be counted.
+    for value in ["18446744073709551616", "99999999999999999999999999999"] {
+        assert_eq!(hops("OPTIONS", value), Ok(Some(u64::MAX)), "{value}");
+    }
+    for value in ["", "+1", "99999999999999999999x"] {
+        assert_eq!(
+            hops("OPTIONS", value),
+            Err(problem::BAD_MAX_FORWARDS),
+            "{value}"
+        );
+    }
     assert_eq!(hops("GET", "nonsense"), Ok(None));
 }
 

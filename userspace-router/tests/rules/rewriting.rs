@@ -253,6 +253,8 @@ fn heads_04_max_forwards_counts_for_trace_and_options() {
         ("OPTIONS", "5", "4"),
         ("OPTIONS", "1", "0"),
         ("TRACE", "18", "17"),
+        // More than can be counted is lowered to what can be.
+        ("OPTIONS", "99999999999999999999", "18446744073709551614"),
         // For others it says nothing.
         ("GET", "5", "5"),
         ("GET", "0", "0"),
@@ -288,7 +290,7 @@ fn heads_04_max_forwards_counts_for_trace_and_options() {
         scene.unheard();
         scene.logged(" status=200 ");
     }
-    for value in ["-1", "x", "", "1, 1", "99999999999999999999"] {
+    for value in ["-1", "x", "", "1, 1"] {
         let lines = [
             "OPTIONS / HTTP/1.1",
             "Host: a",
