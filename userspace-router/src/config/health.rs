@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::place::Fault;
 use super::value::{number, DAY};
+use crate::http::check_host;
 
 /// When a back-end that fails requests is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,15 +86,18 @@ pub(super) fn eject(table: &EjectTable) -> Result<Option<Eject>, Fault> {
 
 /// Checks one table.
 pub(super) fn check(table: &CheckTable) -> Result<Check, Fault> {
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
     let path = table.path.get_ref();
-    if !path.starts_with('/') || !plain(path) {
-        let text = format!("`{path}` must be a path, beginning with / and without spaces");
+    let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if !path.starts_with('/') || !plain {
+        let text = format!("`{path}` must be a path, beginning with / and without spaces and #");
         return Err(Fault::at(table.path.span(), text));
     }
     if let Some(host) = &table.host {
-        if host.get_ref().is_empty() || !plain(host.get_ref()) {
-            let text = format!("`{}` must be a host name", host.get_ref());
+        if check_host(host.get_ref()).is_err() {
+            let text = format!(
+                "`{}` must be a host, such as example.com or example.com:8080",
+                host.get_ref()
+            );
             return Err(Fault::at(host.span(), text));
         }
     }

@@ -406,6 +406,16 @@ fn errors_name_file_line_and_key() {
             "]\n[pool.a.check]\npath = \"health\"\n[[route]]",
             "f.toml:10: path: `health` must be a path",
         ),
+        (
+            "]\n[[route]]",
+            "]\n[pool.a.check]\npath = \"/a#b\"\n[[route]]",
+            "f.toml:10: path: `/a#b` must be a path",
+        ),
+        (
+            "]\n[[route]]",
+            "]\n[pool.a.check]\npath = \"/\"\nhost = \"http://a/b\"\n[[route]]",
+            "f.toml:11: host: `http://a/b` must be a host",
+        ),
         ("pool = \"a\"", "pool = \"a", "f.toml:10: pool: "),
     ] {
         let text = GOOD.replacen(from, to, 1);
@@ -413,6 +423,8 @@ fn errors_name_file_line_and_key() {
         assert!(message.starts_with(parts), "{message}\nfor {to}");
     }
     assert_eq!(error(GOOD), "fine");
+    let check = "]\n[pool.a.check]\npath = \"/a?b\"\nhost = \"a.example:80\"\n[[route]]";
+    assert_eq!(error(&GOOD.replacen("]\n[[route]]", check, 1)), "fine");
     let missing = Config::load(FilePath::new("/nonexistent.toml"))
         .unwrap_err()
         .to_string();
