@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where a back-end is reached: an IP address with a port, or a Unix socket.
+//! Where a back-end is reached: an IP address with a port, or a Unix socket; and which addresses to listen
+//! at are in each other's way.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -63,6 +64,12 @@ impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
         Self::Tcp(address)
     }
+}
+
+/// Whether nobody else could listen at one of them while somebody does at the other.
+pub fn meets(a: SocketAddr, b: SocketAddr) -> bool {
+    let all = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (all || a.ip() == b.ip())
 }
 
 #[cfg(test)]

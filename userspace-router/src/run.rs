@@ -18,8 +18,9 @@ use std::time::Instant;
 use tokio::runtime;
 use tokio::sync::mpsc::UnboundedSender;
 use underpass::access::AccessLog;
+use underpass::address::meets;
 use underpass::config::{Config, EngineKind, Listener};
-use underpass::engine::kernel::{meets, Former, KernelEngine, Replaced, Terms};
+use underpass::engine::kernel::{Former, KernelEngine, Replaced, Terms};
 use underpass::engine::user::UserEngine;
 use underpass::engine::{Engine, EngineError, Left};
 use underpass::health::check::Checks;
@@ -77,11 +78,6 @@ pub fn runtime() -> Result<runtime::Runtime, String> {
         .map_err(|error| format!("no runtime: {error}"))
 }
 
-/// Whether others may listen beside a router at its addresses.
-fn is_beside(config: &Config) -> bool {
-    config.engine == EngineKind::Kernel || config.threads > 1
-}
-
 /// What a router's thread tells.
 pub enum Told {
     /// It listens, as this router of the module; or it ends without.
@@ -118,6 +114,7 @@ pub async fn prepare(
     let routers = formers.len().max(config.threads as usize);
     let config = config.part(routers as u32);
     let policy = Arc::new(Table::new(config.routes.clone(), &config.pools));
+    let beside = config.engine.shares_addresses(config.threads);
     let mut starts = Vec::with_capacity(routers);
     for _ in 0..routers {
         let former = formers.next();
@@ -127,7 +124,7 @@ pub async fn prepare(
             listener.address = *address;
         }
         // Whoever is to be replaced goes on where an address cannot be had.
-        let opened = open(&config.listeners, held, is_beside(&config))?;
+        let opened = open(&config.listeners, held, beside)?;
         settle(&mut addresses, &opened);
         starts.push(Start {
             former,
@@ -230,7 +227,7 @@ async fn serve(
         opened,
         signals,
     } = start;
-    let beside = is_beside(&config);
+    let beside = config.engine.shares_addresses(config.threads);
     let _checks = checks.then(|| Checks::of(&policy));
     let log = match config.access_log {
         true => AccessLog::new(std::io::stdout())

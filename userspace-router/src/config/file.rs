@@ -54,9 +54,9 @@ pub fn check(text: &str) -> Result<Config, Fault> {
         .map(|listener| listener::listener(listener.get_ref(), &limits))
         .collect::<Result<Vec<_>, _>>()?;
     for (at, found) in listeners.iter().enumerate() {
-        let same = |other: &Listener| other.address == found.address;
-        if found.address.port() != 0 && listeners.iter().take(at).any(same) {
-            let text = format!("`{}` stands here twice", found.address);
+        let shared = engine.shares_addresses(threads);
+        let clash = |other: &Listener| listener::clash(found.address, other.address, shared);
+        if let Some(text) = listeners.iter().take(at).find_map(clash) {
             let span = file.listener.get(at).map(Spanned::span);
             return Err(Fault { span, text });
         }

@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::limits::Limits;
 use super::place::Fault;
 use super::value::{number, DAY};
+use crate::address::meets;
 
 /// Connections at once where the file says nothing.
 const CONNECTIONS: u64 = 65_536;
@@ -47,6 +48,24 @@ pub(super) fn listener(table: &ListenerTable, limits: &Limits) -> Result<Listene
         // The cast loses nothing: the range ends far below 2^32.
         connections: number(table.connections.as_ref(), CONNECTIONS, 1..=10_000_000)? as u32,
         head: number(table.head_ms.as_ref(), head, 1..=DAY).map(Duration::from_millis)?,
+    })
+}
+
+/// Why a router cannot listen at both, if so. Where addresses are `shared` it can at one and at all.
+pub(super) fn clash(address: SocketAddr, other: SocketAddr, shared: bool) -> Option<String> {
+    if address.port() == 0 {
+        return None;
+    }
+    if address == other {
+        return Some(format!("`{address}` stands here twice"));
+    }
+    // One address on two links is two.
+    let all = meets(address, other) && address.ip() != other.ip();
+    (all && !shared).then(|| {
+        format!(
+            "`{address}` cannot be had beside the listener `{other}` with the engine \"user\" and one thread: \
+             take one of them out, or list single addresses"
+        )
     })
 }
 

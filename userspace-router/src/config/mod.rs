@@ -39,6 +39,13 @@ pub enum EngineKind {
     User,
 }
 
+impl EngineKind {
+    /// Whether others may listen beside a router at its addresses: its successor, or other threads.
+    pub fn shares_addresses(self, threads: u32) -> bool {
+        self == Self::Kernel || threads > 1
+    }
+}
+
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {

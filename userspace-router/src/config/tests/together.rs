@@ -49,3 +49,46 @@ fn a_key_about_the_client_that_no_route_trusts_anybody_with() {
         assert_eq!(pool(by, ""), "fine", "{by}");
     }
 }
+
+#[test]
+fn listeners_of_which_one_has_all_addresses() {
+    let listeners = |engine: &str, addresses: [&str; 2]| {
+        let [one, other] =
+            addresses.map(|address| format!("[[listener]]\naddress = \"{address}\"\n"));
+        let text = GOOD.replacen("engine = \"user\"", engine, 1);
+        error(&text.replacen("[pool.a]", &format!("{one}{other}[pool.a]"), 1))
+    };
+    let (alone, shared) = (
+        "engine = \"user\"",
+        ["engine = \"user\"\nthreads = 2", "engine = \"kernel\""],
+    );
+    for (one, other) in [
+        ("0.0.0.0:80", "127.0.0.1:80"),
+        ("127.0.0.1:80", "0.0.0.0:80"),
+        ("[::]:80", "[::1]:80"),
+        ("[fe80::1%1]:80", "[::]:80"),
+    ] {
+        let refused = format!(
+            "f.toml:6: [[listener]]: `{other}` cannot be had beside the listener `{one}` with the engine \"user\" \
+             and one thread: take one of them out, or list single addresses"
+        );
+        assert_eq!(listeners(alone, [one, other]), refused);
+        for engine in shared {
+            assert_eq!(
+                listeners(engine, [one, other]),
+                "fine",
+                "{engine} {one} {other}"
+            );
+        }
+    }
+    for addresses in [
+        ["0.0.0.0:80", "127.0.0.1:81"],
+        ["0.0.0.0:80", "[::]:80"],
+        ["127.0.0.1:80", "127.0.0.2:80"],
+        // Of two links.
+        ["[fe80::1%1]:80", "[fe80::1%2]:80"],
+        ["0.0.0.0:0", "127.0.0.1:0"],
+    ] {
+        assert_eq!(listeners(alone, addresses), "fine", "{addresses:?}");
+    }
+}

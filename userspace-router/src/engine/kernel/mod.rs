@@ -13,7 +13,7 @@ mod socket;
 mod stats;
 mod takeover;
 
-pub use takeover::{meets, Former, Replaced};
+pub use takeover::{Former, Replaced};
 
 use std::fmt::Display;
 use std::net::TcpListener;

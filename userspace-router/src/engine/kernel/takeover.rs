@@ -12,6 +12,7 @@ use underpass_proto::{messages, Command, Content, ListenerInfo, Reply, RouterInf
 
 use super::socket::Read;
 use super::{EngineError, KernelEngine, Left, Terms, AGAIN, DUMPS};
+use crate::address::meets;
 use crate::engine::Incoming;
 use crate::say;
 
@@ -32,12 +33,6 @@ pub enum Replaced {
     Anybody,
     /// Those with these numbers, wherever they listen.
     These(Vec<u32>),
-}
-
-/// Whether nobody else could listen at one of them while somebody does at the other.
-pub fn meets(a: SocketAddr, b: SocketAddr) -> bool {
-    let all = a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (all || a.ip() == b.ip())
 }
 
 impl KernelEngine {
