@@ -3,8 +3,8 @@
 
 A third sends a head byte by byte, a third a body, a third asks for a long response and does not
 read it. The listener's limits hold: no more at once than `connections`, no head after
-`head-ms`, no body below its least rate. Then what runs out when connections to back-ends do:
-ports, and descriptors.
+`head-ms`, no body below its least rate. Then as many that ask ahead of what they read. Then what runs out
+when connections to back-ends do: ports, and descriptors.
 """
 
 import os
@@ -25,6 +25,7 @@ PLACES = CLIENTS * 6 // 10
 # In which as many come as there are places.
 WINDOW = max(30 if DEBUG else 8, CLIENTS // 100)
 SECONDS = max(240, CLIENTS // 8)
+AHEAD = 300 if DEBUG else 1100
 SLOW, FAST = ("10.1.0.2", 80), ("10.1.0.2", 81)
 LONG = 1 << 20
 CONFIG = f"""
@@ -39,6 +40,13 @@ backends = ["10.2.0.2:80"]
 [[route]]
 pool = "all"
 mode = "optimistic"
+[[route]]
+host = "patient"
+pool = "all"
+mode = "optimistic"
+[route.limits]
+response-stall-bytes = 0
+stall-ms = {SECONDS * 1000}
 [limits]
 response-stall-bytes = 100000
 idle-connections = 0
@@ -65,14 +73,29 @@ class Slow:
     HEAD = b"GET /slow HTTP/1.1\r\nHost: a\r\nX: "
     BODY = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
     READ = b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % LONG
+    AHEAD = READ.replace(b"Host: a", b"Host: patient") * 2
 
-    def __init__(self, kind, first):
+    def __init__(self, kind, first, address=SLOW):
         self.kind, self.first, self.got, self.ended = kind, first, b"", False
         self.socket = socket.socket()
         # Room for a part of a response only.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.setblocking(False)
-        self.socket.connect_ex(SLOW)
+        self.socket.connect_ex(address)
+
+    def ask(self):
+        """Sends what it has to say first."""
+        try:
+            self.first = self.first[self.socket.send(self.first) :] if self.first else b""
+        except BlockingIOError:
+            pass
+
+    def begun(self):
+        """Whether there is something to read, which stays there."""
+        try:
+            return not self.first and bool(self.socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
 
     def move(self):
         """Sends a byte; reads, if it is one who does."""
@@ -169,6 +192,27 @@ def open_now():
     return next(it["open"] for it in ynl(FRONT, "--dump", "listener-get") if it["port"] == SLOW[1])
 
 
+def ahead():
+    """More clients that ask again before they read an answer than a router of the module answers by default"""
+    with inside(CLIENT):
+        greedy = [Slow("read", Slow.AHEAD, FAST) for _ in range(AHEAD)]
+    left = list(greedy)
+
+    def all_begun():
+        for it in left:
+            it.ask()
+        left[:] = [it for it in left if not it.begun()]
+        return not left
+
+    wait_for("each has a part of an answer", all_begun, SECONDS)
+    with Talk(FAST, SECONDS) as talk:
+        talk.upload(20_000)
+        talk.download(20_000)
+    for it in greedy:
+        it.socket.close()
+    wait_for("no queue is left", lambda: stats(FRONT)["queues"] == 0, SECONDS)
+
+
 def ports():
     """Ports that run out are 503, and the next request gets one again"""
     # Four that no connection had before: the crowd's are in TIME-WAIT for a minute.
@@ -195,4 +239,4 @@ def stops():
     assert router.stop() == 0, router.err
 
 
-tap([crowd, ports, stops])
+tap([crowd, ahead, ports, stops])

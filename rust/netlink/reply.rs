@@ -20,8 +20,15 @@ pub const SIZE: usize = 512;
 pub fn router(out: &mut Writer, r: &Router) -> Result {
     out.u32(router::ID, r.id)?;
     out.u32(router::PORT, r.port())?;
-    let (credit, grace, heads, waiting, overflows) =
-        r.with(|s| (s.credit, s.grace, s.heads_out, s.waiting_count, s.overflows));
+    let (credit, grace, heads, waiting, overflows) = r.with(|s| {
+        (
+            s.credit,
+            s.grace,
+            s.heads_out,
+            s.waiting.count(),
+            s.overflows,
+        )
+    });
     out.u32(router::CREDIT, credit)?;
     out.u32(router::GRACE, grace)?;
     out.u32(router::PROTOCOL, PROTOCOL)?;

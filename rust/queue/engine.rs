@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! All objects, the threads that serve them, and the clock.
+//! All objects, and the threads that serve them. What happens by time is in `clock.rs`.
 //!
 //! Invariants: the tables hold exactly the routers, listeners and queues that exist; ids are
-//! not used twice at the same time. The clock ticks only while there is something to
-//! wait for, and does nothing itself but wake work items.
+//! not used twice at the same time.
 
 #![forbid(unsafe_code)]
 
+use super::clock::Graves;
 use super::room::ROUTERS_MAX;
 use super::table::Table;
 use super::{Listener, Queue, Router, Stats, Terms};
-use crate::sys::clock;
 use crate::sys::global::Global;
-use crate::sys::hook::{self, Retired};
+use crate::sys::hook;
 use crate::sys::netns::{Namespaces, NetId};
 use crate::sys::owner::Owners;
 use crate::sys::sock::{FdError, Kind};
@@ -20,41 +19,19 @@ use crate::sys::worker::Workers;
 use crate::sys::workqueue::Workqueue;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
-use kernel::sync::atomic::{Atomic, Full, Relaxed};
+use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
-use kernel::time::{msecs_to_jiffies, Jiffies};
-use kernel::workqueue::{impl_has_delayed_work, new_delayed_work, DelayedWork, WorkItem};
+use kernel::workqueue::{impl_has_delayed_work, new_delayed_work, DelayedWork};
 
 const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
-
-/// How often the clock looks, in milliseconds.
-const TICK_MS: u32 = 100;
-
-/// How many milliseconds queues that ended wait for others, to be dropped after one grace period.
-const BURY_MS: u32 = 20;
 
 /// The engine, between module init and exit.
 pub static ENGINE: Global<Engine> = Global::new();
 
-struct Tables {
-    listeners: RBTree<u32, Arc<Listener>>,
-    routers: RBTree<u32, Arc<Router>>,
+pub(super) struct Tables {
+    pub(super) listeners: RBTree<u32, Arc<Listener>>,
+    pub(super) routers: RBTree<u32, Arc<Router>>,
     stats: RBTree<NetId, Arc<Stats>>,
-}
-
-/// What a callback may still see.
-struct Graves {
-    queues: KVec<Retired<Queue>>,
-    listeners: KVec<Retired<Listener>>,
-}
-
-impl Graves {
-    const fn new() -> Self {
-        Self {
-            queues: KVec::new(),
-            listeners: KVec::new(),
-        }
-    }
 }
 
 /// See the file's head.
@@ -63,17 +40,17 @@ pub struct Engine {
     /// Run the work items of queues, listeners and routers.
     pub(super) workers: Workers,
     /// Serves the clock, and the reaper, which sleeps long.
-    wq: Workqueue,
+    pub(super) wq: Workqueue,
     last_id: Atomic<u32>,
-    stopping: Atomic<u32>,
+    pub(super) stopping: Atomic<u32>,
     /// No queue is due earlier than this (milliseconds).
-    next_due: Atomic<u64>,
+    pub(super) next_due: Atomic<u64>,
     #[pin]
-    queues: Table,
+    pub(super) queues: Table,
     #[pin]
-    tables: Mutex<Tables>,
+    pub(super) tables: Mutex<Tables>,
     #[pin]
-    graves: Mutex<Graves>,
+    pub(super) graves: Mutex<Graves>,
     #[pin]
     reaper: DelayedWork<Engine, 1>,
     #[pin]
@@ -140,15 +117,6 @@ impl Engine {
     fn is_listed(&self, id: u32) -> bool {
         let tables = self.tables.lock();
         tables.routers.get(&id).is_some() || tables.listeners.get(&id).is_some()
-    }
-
-    pub(super) fn arm(self: &Arc<Self>) {
-        let delay: Jiffies = msecs_to_jiffies(TICK_MS);
-        // Armed already is fine.
-        let _ = self
-            .wq
-            .queue()
-            .enqueue_delayed::<Arc<Self>, 0>(self.clone(), delay);
     }
 
     /// The counters of a namespace.
@@ -287,34 +255,6 @@ impl Engine {
         found.is_some()
     }
 
-    /// Drops `retired` once no callback can see it. Without memory for the list it is dropped
-    /// here, which waits for a grace period.
-    pub(super) fn bury(self: &Arc<Self>, retired: Retired<Queue>) {
-        if self.graves.lock().queues.push(retired, GFP_KERNEL).is_ok() {
-            self.reap();
-        }
-    }
-
-    /// The same.
-    pub(super) fn bury_listener(self: &Arc<Self>, retired: Retired<Listener>) {
-        if self
-            .graves
-            .lock()
-            .listeners
-            .push(retired, GFP_KERNEL)
-            .is_ok()
-        {
-            self.reap();
-        }
-    }
-
-    fn reap(self: &Arc<Self>) {
-        let delay: Jiffies = msecs_to_jiffies(BURY_MS);
-        let wq = self.wq.queue();
-        // Armed already is fine.
-        let _ = wq.enqueue_delayed::<Arc<Self>, 1>(self.clone(), delay);
-    }
-
     /// The owner's socket, `port`, is gone: its objects live on for the grace time.
     pub fn lose_owner(self: &Arc<Self>, router: &Arc<Router>, port: u32, grace: Option<u32>) {
         router.lose_owner(port, grace);
@@ -334,7 +274,7 @@ impl Engine {
         self.arm();
     }
 
-    fn drop_if_empty(&self, router: &Arc<Router>) {
+    pub(super) fn drop_if_empty(&self, router: &Arc<Router>) {
         let mut tables = self.tables.lock();
         let dropped = if router.end_if_empty() {
             tables.routers.remove(&router.id)
@@ -347,105 +287,11 @@ impl Engine {
         }
         drop(dropped);
     }
-
-    /// Ends what the routers left that did not come back in time.
-    fn expire(self: &Arc<Self>) {
-        let mut last = 0;
-        while let Some(router) = self.router_after(last) {
-            last = router.id;
-            if router.expired() {
-                self.end_listeners(&router);
-            }
-            self.drop_if_empty(&router);
-        }
-    }
-
-    fn end_listeners(&self, router: &Arc<Router>) {
-        let mut last = 0;
-        while let Some(listener) = self.listener_after(last) {
-            last = listener.id;
-            if Arc::ptr_eq(&listener.router, router) {
-                Listener::end_soon(&listener);
-            }
-        }
-    }
-
-    /// A queue is due at `at` (milliseconds), which its `due` says already.
-    pub(super) fn note_due(&self, at: u64) {
-        let mut next = self.next_due.load(Relaxed);
-        while at < next {
-            match self.next_due.cmpxchg(next, at, Full) {
-                Ok(_) => return,
-                Err(now) => next = now,
-            }
-        }
-    }
-
-    /// Wakes what is due; says whether there is anything to wait for at all. Looks at the queues
-    /// only if one of them is: there may be ten thousand, and most are idle.
-    fn wake_due(&self) -> bool {
-        let now = clock::now_ms();
-        let lost = |tables: &Tables| tables.routers.values().any(|router| router.expired());
-        let expired = lost(&self.tables.lock());
-        if expired || self.next_due.load(Relaxed) <= now {
-            // Before any queue is looked at: who becomes due meanwhile notes it again.
-            let _ = self.next_due.xchg(u64::MAX, Full);
-            self.queues.each(|queue| {
-                let due = queue.due.load(Relaxed);
-                if due != 0 && due <= now {
-                    queue.due.store(0, Relaxed);
-                    Queue::kick(queue.as_arc_borrow());
-                } else if expired && queue.router.expired() {
-                    Queue::kick(queue.as_arc_borrow());
-                }
-                if due > now {
-                    self.note_due(due);
-                }
-            });
-        }
-        let some = !self.queues.is_empty();
-        let tables = self.tables.lock();
-        for listener in tables.listeners.values() {
-            // What memory or the limit of orphans stopped.
-            Listener::kick(listener.as_arc_borrow());
-        }
-        let mut waits = false;
-        for router in tables.routers.values() {
-            if router.take_left() || router.is_overflowed() {
-                self.workers.queue(router.as_arc_borrow());
-            }
-            waits |= router.port() == 0 || router.is_overflowed();
-        }
-        some || waits || !tables.listeners.is_empty()
-    }
 }
 
 fn after<T>(tree: &RBTree<u32, Arc<T>>, last: u32) -> Option<Arc<T>> {
     let cursor = tree.cursor_lower_bound(&last.checked_add(1)?)?;
     Some(cursor.current().1.clone())
-}
-
-impl WorkItem<0> for Engine {
-    type Pointer = Arc<Self>;
-
-    /// The clock.
-    fn run(this: Arc<Self>) {
-        this.expire();
-        if this.wake_due() && this.stopping.load(Relaxed) == 0 {
-            this.arm();
-        }
-    }
-}
-
-impl WorkItem<1> for Engine {
-    type Pointer = Arc<Self>;
-
-    /// The reaper.
-    fn run(this: Arc<Self>) {
-        let graves = core::mem::replace(&mut *this.graves.lock(), Graves::new());
-        Retired::drop_all(graves.queues);
-        Retired::drop_all(graves.listeners);
-    }
 }
 
 impl Owners for Engine {

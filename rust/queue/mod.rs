@@ -28,6 +28,7 @@
 
 mod answer;
 mod body;
+mod clock;
 mod close;
 mod connection;
 mod engine;
@@ -43,6 +44,7 @@ mod router;
 mod stats;
 mod table;
 mod transfer;
+mod waiting;
 
 pub use self::answer::{follows, Onward};
 pub use self::body::{Move, Patience};

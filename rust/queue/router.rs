@@ -9,12 +9,11 @@
 use super::lines::LastLines;
 use super::outbox::Outbox;
 use super::room::{FULL, LISTENERS_FULL, LISTENERS_MAX, QUEUES_FULL, QUEUES_MAX};
+use super::waiting::Waiting;
 use super::{Queue, Room, Stats};
 use crate::framing::Side;
 use crate::sys::{clock, netns::NetId, sock::FdError, worker::Work};
-use core::ptr;
 use kernel::prelude::*;
-use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 
@@ -40,9 +39,6 @@ pub struct Terms {
     pub queues_max: Option<u32>,
 }
 
-/// Queues by their places.
-type Line = RBTree<u64, Arc<Queue>>;
-
 /// What `Router::state` guards.
 pub struct State {
     /// Counts owners.
@@ -57,13 +53,8 @@ pub struct State {
     gone_at: Option<u64>,
     /// Nobody came in time, and nobody can any more.
     over: bool,
-    /// Queues with a head that found no credit, in order. The first one stays until it went up, or needs none.
-    heads: Line,
-    /// Queues with an event that found no room, in order.
-    events: Line,
-    next_place: u64,
-    /// How many queues wait.
-    pub waiting_count: u32,
+    /// Queues with an event that could not be delivered yet.
+    pub waiting: Waiting,
     /// Connections accepted since the socket is gone.
     orphans: u32,
     /// Events that found the socket full.
@@ -116,10 +107,7 @@ impl Router {
             grace: terms.grace.unwrap_or(GRACE_MS),
             gone_at: None,
             over: false,
-            heads: Line::new(),
-            events: Line::new(),
-            next_place: 1,
-            waiting_count: 0,
+            waiting: Waiting::new(),
             orphans: 0,
             overflows: 0,
         };
@@ -287,12 +275,15 @@ impl Router {
             // The owner has as many of them as it made, and what they say may be what gives credit back.
             return Some(state.owner);
         }
-        let turn = state.first_head().is_none_or(|q| ptr::eq(&**q, &**queue));
+        let turn = state
+            .waiting
+            .first_head()
+            .is_none_or(|q| Arc::ptr_eq(q, queue));
         if turn && state.heads_out < state.credit {
             state.heads_out = state.heads_out.saturating_add(1);
             return Some(state.owner);
         }
-        let _ = state.put(queue, |state| &mut state.heads);
+        let _ = state.waiting.for_credit(queue);
         None
     }
 
@@ -348,7 +339,7 @@ impl Router {
             Queue::kick(queue.as_arc_borrow());
         }
         for _ in 0..WAKE_BATCH {
-            let next = self.state.lock().pop();
+            let next = self.state.lock().waiting.pop_event();
             match next {
                 Some(queue) => Queue::kick(queue.as_arc_borrow()),
                 None => return,
@@ -365,13 +356,13 @@ impl Router {
     /// Puts `queue` behind the others that wait for room, unless it waits already. ENOMEM: the clock
     /// finds it.
     pub fn wait(&self, queue: &Arc<Queue>) -> Result {
-        self.state.lock().put(queue, |state| &mut state.events)
+        self.state.lock().waiting.for_room(queue)
     }
 
     /// Takes `queue` out, if it waits. That may let another head go up.
     pub fn forget(&self, queue: &Queue) {
         let mut state = self.state.lock();
-        let found = state.take(queue.place.load(Relaxed));
+        let found = state.waiting.take(queue.place.load(Relaxed));
         let next = state.next_head();
         // Its drop may free memory; not under the lock.
         drop(state);
@@ -390,43 +381,11 @@ impl State {
         }
     }
 
-    fn first_head(&self) -> Option<&Arc<Queue>> {
-        self.heads.values().next()
-    }
-
     /// Whose head may go up now, of those that wait for that.
     fn next_head(&self) -> Option<Arc<Queue>> {
         match self.heads_out < self.credit {
-            true => self.first_head().cloned(),
+            true => self.waiting.first_head().cloned(),
             false => None,
         }
-    }
-
-    fn put(&mut self, queue: &Arc<Queue>, line: impl FnOnce(&mut Self) -> &mut Line) -> Result {
-        if queue.place.load(Relaxed) == 0 {
-            let place = self.next_place;
-            drop(line(self).try_create_and_insert(place, queue.clone(), GFP_KERNEL)?);
-            queue.place.store(place, Relaxed);
-            self.next_place = place.wrapping_add(1);
-            self.waiting_count = self.waiting_count.saturating_add(1);
-        }
-        Ok(())
-    }
-
-    /// Takes out who has this place.
-    fn take(&mut self, place: u64) -> Option<Arc<Queue>> {
-        let queue = match self.heads.remove(&place) {
-            Some(queue) => queue,
-            None => self.events.remove(&place)?,
-        };
-        queue.place.store(0, Relaxed);
-        self.waiting_count = self.waiting_count.saturating_sub(1);
-        Some(queue)
-    }
-
-    /// Takes out who waited longest for room.
-    fn pop(&mut self) -> Option<Arc<Queue>> {
-        let place = *self.events.keys().next()?;
-        self.take(place)
     }
 }

@@ -342,7 +342,7 @@ fn orphans(tap: &mut Tap) -> Result<(), Failure> {
     drop(scene);
     for (who, client) in [
         ("who was accepted", &mut first),
-        ("and who waited", &mut waiting),
+        ("who waited for that", &mut waiting),
     ] {
         let told = matches!(end(client)?, End::Fin(bytes) if bytes.starts_with(b"HTTP/1.1 503 "));
         let name = format!("a router that is gone for good: 503 to {who}");

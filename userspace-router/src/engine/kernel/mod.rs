@@ -6,6 +6,7 @@
 //! a dump of all queues tells what became of the commands.
 
 mod endings;
+mod lost;
 #[cfg(test)]
 mod lost_tests;
 mod pending;
@@ -15,10 +16,8 @@ mod takeover;
 
 pub use takeover::{Former, Replaced};
 
-use std::fmt::Display;
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 use tokio::time::{timeout_at, Instant};
 
@@ -31,7 +30,8 @@ use crate::say;
 
 use super::{Engine, EngineError, Incoming, Left, Listen, Refused, Socket, Token};
 use endings::Endings;
-use pending::{Entry, Found, Pending, Wants};
+use lost::{in_vain, AGAIN, DUMPS};
+use pending::{Entry, Pending, Wants};
 use socket::{Channel, Read};
 
 const EPERM: i32 = 1;
@@ -44,9 +44,6 @@ const ENOBUFS: i32 = 105;
 const BATCH: usize = 48 * 1024;
 /// Messages that are handed on at once.
 const EVENTS: usize = 512;
-/// How often in a row a dump may be asked for in vain, and how long to wait in between: memory may be short.
-const DUMPS: u32 = 10;
-const AGAIN: Duration = Duration::from_millis(500);
 /// Of no interest to anybody.
 const NOBODY: Token = Token(u64::MAX);
 
@@ -354,73 +351,6 @@ impl KernelEngine {
         };
         self.ready.push(incoming);
     }
-
-    fn overflow(&mut self) {
-        self.overflows += 1;
-        if !self.lost {
-            say!(
-                "engine kernel: messages were lost ({} times so far): asking again",
-                self.overflows
-            );
-        }
-        self.lost = true;
-    }
-
-    fn start_dump(&mut self) {
-        self.lost = false;
-        self.again = None;
-        self.sequence = self.sequence.wrapping_add(1);
-        if self.batch.is_empty() {
-            self.batch_from = self.sequence;
-        }
-        self.dump = Some((self.sequence, Vec::new()));
-        let encoded =
-            Command::QueueDump.append(self.channel.family, self.sequence, false, &mut self.batch);
-        if let Err(error) = encoded {
-            // It has no attribute that could be too long.
-            say!("engine kernel: {error}");
-        }
-        self.flush();
-    }
-
-    /// The dump did not come, or not all of it: it is asked for again a little later.
-    fn not_dumped(&mut self, why: &dyn Display) {
-        say!("engine kernel: the dump failed: {why}");
-        self.dump = None;
-        self.lost = true;
-        self.in_vain += 1;
-        self.again = Some(Instant::now() + AGAIN);
-    }
-
-    /// The dump is over: answers that were lost are found in it.
-    fn dumped(&mut self) {
-        let Some((sequence, queues)) = self.dump.take() else {
-            return;
-        };
-        self.in_vain = 0;
-        if self.lost {
-            // It is asked again when all was read.
-            return;
-        }
-        let mut entries = self.pending.before(sequence);
-        while let Some(entry) = entries.pop_front() {
-            match entry.look_up(&queues, entries.make_contiguous()) {
-                Found::Done(queue) => self.done(&entry, &queue),
-                Found::Refused => self.undone(entry, ENOBUFS, "the answer was lost".to_owned()),
-                Found::Silence => {}
-            }
-        }
-        // What was lost may have been the word that it is another's.
-        if self.id != 0 {
-            self.ask_owner();
-        }
-    }
-}
-
-fn in_vain() -> EngineError {
-    EngineError::Failed(format!(
-        "messages of the module were lost, and what became of its connections was asked {DUMPS} times in vain"
-    ))
 }
 
 impl Engine for KernelEngine {
