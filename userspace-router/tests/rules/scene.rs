@@ -174,10 +174,10 @@ pub fn sends(bytes: impl AsRef<[u8]>) -> Act {
     Act::Send(bytes.as_ref().to_vec())
 }
 
-/// A response with this content.
+/// A response with this content, as real ones are: with a Date, so that it may be passed on.
 pub fn ok(content: &str) -> Vec<u8> {
     let length = content.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{content}").into_bytes()
+    format!("HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: {length}\r\n\r\n{content}").into_bytes()
 }
 
 fn serve(index: usize, scripts: Scripts, cuts: Cuts, tell: Sender<Heard>) -> SocketAddr {
