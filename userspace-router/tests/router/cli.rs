@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::program;
+use crate::support::{list, named, program, Router, LISTENER, PATIENCE};
 
 /// Exit code, standard output and standard error.
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -85,4 +85,18 @@ fn an_address_in_use_is_named() {
         )),
         "{complained}"
     );
+}
+
+#[test]
+fn without_an_access_log_nothing_is_written() {
+    let pool = list("backends", &[named("n")]);
+    let tables = format!("[pool.p]\n{pool}\n[[route]]\npool = \"p\"\n");
+    for (first, lines) in [("access-log = false", 0), ("", 1)] {
+        let mut router = Router::launch_as(first, LISTENER, &tables, "");
+        assert_eq!(router.get("/", ""), (200, "n".to_owned()));
+        router.terminate();
+        router.wait();
+        let written = std::iter::from_fn(|| router.try_logged(PATIENCE));
+        assert_eq!(written.count(), lines, "{first}");
+    }
 }

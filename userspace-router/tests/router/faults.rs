@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Peers that leave, break or stay silent.
 
+use std::sync::mpsc::channel;
+
 use crate::support::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -72,7 +74,7 @@ fn a_download_cut_short_is_cut_by_reset() {
 #[test]
 fn a_client_that_vanishes_in_mid_upload_resets_the_back_end() {
     for by_reset in [false, true] {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = channel();
         let backend = backend(move |mut peer, _| {
             peer.head();
             peer.send("HTTP/1.1 100 Continue\r\n\r\n");
@@ -106,7 +108,7 @@ fn a_client_that_vanishes_in_mid_upload_resets_the_back_end() {
 
 #[test]
 fn a_half_closed_client_gets_its_response() {
-    let (go, gone) = std::sync::mpsc::channel();
+    let (go, gone) = channel();
     let gone = std::sync::Mutex::new(gone);
     let backend = backend(move |mut peer, _| {
         let head = peer.head();
@@ -153,6 +155,36 @@ fn a_stale_idle_connection_is_replaced_for_idempotent_requests() {
     client.send(GET);
     assert_eq!(status(&client.head()), 200);
     assert_eq!(client.body(1), b"2");
+}
+
+/// Whether such a back-end has seen the request before it broke, nobody knows: the file says whether that matters.
+#[test]
+fn a_post_over_a_stale_connection_is_repeated_only_if_the_file_says_so() {
+    for (route, answered) in [
+        ("", (502, vec![1, 1])),
+        ("retry-non-idempotent = true", (200, vec![1, 1, 2])),
+    ] {
+        let (tell, told) = channel();
+        let backend = backend(move |mut peer, number| {
+            for request in 1..=2 {
+                if peer.head().is_empty() {
+                    return;
+                }
+                tell.send(number).expect("the test waits");
+                // The first connection ends with its second request unanswered.
+                if (number, request) != (1, 2) {
+                    peer.send(ok(""));
+                }
+            }
+        });
+        let router = Router::start(&[backend], route, "");
+        let mut client = router.connect();
+        assert_eq!(client.get("/", "").0, 200);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        let head = client.head();
+        let asked: Vec<u32> = told.try_iter().collect();
+        assert_eq!((status(&head), asked), answered, "{route}: {head}");
+    }
 }
 
 #[test]

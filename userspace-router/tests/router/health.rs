@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, Sender};
 use std::sync::Arc;
 
 use crate::support::*;
@@ -120,6 +121,35 @@ fn checks_take_out_and_bring_back() {
     router.said(&format!("pool p: {moody} is up after 2 good checks"));
     let answers = who(&router, 4);
     assert_eq!(answers.matches('m').count(), 2, "{answers}");
+}
+
+#[test]
+fn a_check_says_the_host_and_wants_the_status_of_the_file() {
+    let (tell, hosts) = channel();
+    let backend = |name: &'static str, status: u16, tell: Sender<Option<String>>| {
+        backend(move |mut peer, _| {
+            let head = peer.head();
+            if !head.starts_with("GET /health ") {
+                return peer.send(ok(name));
+            }
+            // The test may be over and not care.
+            let _over = tell.send(field(&head, "Host").map(str::to_owned));
+            peer.send(format!("HTTP/1.1 {status} S\r\nContent-Length: 0\r\n\r\n"));
+        })
+    };
+    let good = backend("g", 204, tell.clone());
+    let other = backend("o", 200, tell);
+    let pool = "[pool.p.check]\npath = \"/health\"\nhost = \"health.example\"\nstatus = [204]\n\
+        interval-ms = 20\ntimeout-ms = 60000\nfall = 1";
+    let router = Router::with_pool(&[good, other], pool, "idle-connections = 0");
+    router.said(&format!(
+        "pool p: {other} is down after 1 bad checks: status 200"
+    ));
+    for _ in 0..6 {
+        let host = hosts.recv_timeout(PATIENCE).expect("a check");
+        assert_eq!(host.as_deref(), Some("health.example"));
+    }
+    assert_eq!(who(&router, 4), "gggg");
 }
 
 /// What a check cannot use: nobody there, another protocol, silence, endless talk.

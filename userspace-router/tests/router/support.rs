@@ -70,7 +70,8 @@ impl Router {
         Self::launch_as("", listener, tables, limits)
     }
 
-    fn launch_as(first: &str, listener: &str, tables: &str, limits: &str) -> Self {
+    /// The same, with lines for the head of the file.
+    pub fn launch_as(first: &str, listener: &str, tables: &str, limits: &str) -> Self {
         let engine = engine();
         // On a busy machine a second is nothing: only tests about time have short limits.
         let limits = with(&with(limits, "ask-ms", 60_000), "connect-ms", 60_000);

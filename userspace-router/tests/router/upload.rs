@@ -168,6 +168,20 @@ fn all_decline_by_other_codes_and_503_is_configured() {
 }
 
 #[test]
+fn no_more_are_asked_than_attempts_says() {
+    for (limits, status, asked) in [("attempts = 1", 421, 1), ("attempts = 2", 200, 2)] {
+        let router = Router::start(&[decliner(421), named("n")], "", limits);
+        assert_eq!(router.get("/", "").0, status, "{limits}");
+        let log = router.logged();
+        assert_eq!(
+            log.matches("127.0.0.1:").count() - 1,
+            asked,
+            "{limits}: {log}"
+        );
+    }
+}
+
+#[test]
 fn the_clients_own_expect_gets_the_back_ends_verdict() {
     let router = Router::start(&[decliner(421), taker()], "", "");
     let expect = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
