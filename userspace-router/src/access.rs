@@ -3,11 +3,14 @@
 //!
 //! Lines are written by a thread of their own, so that a reader who does not read cannot
 //! stop the router; they are handed to it at each wake-up of the router, not one by one. What
-//! does not fit the queue is dropped and counted.
+//! does not fit the queue is dropped and counted, and so is what cannot be written: a disk that
+//! is full has room again one day.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::ops::Deref;
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -44,13 +47,27 @@ impl AccessLog {
     /// # Errors
     /// If there is no thread to be had.
     pub fn new(out: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::on(Arc::new(Mutex::new(Paper::new(out))))
+    }
+
+    /// One that is written to standard output, beside those of other routers of this process.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn on_stdout() -> io::Result<Self> {
+        Self::on(&STDOUT)
+    }
+
+    fn on<W: Write>(
+        paper: impl Deref<Target = Mutex<Paper<W>>> + Send + 'static,
+    ) -> io::Result<Self> {
         let (batches, waiting) = sync_channel(WAITING_MAX);
         let (ends, ended) = sync_channel(0);
         Builder::new()
             .name("access-log".to_owned())
             .spawn(move || {
                 let _ends: SyncSender<()> = ends;
-                write_all(out, &waiting);
+                write_all(&paper, &waiting, |words| say!("access log: {words}"));
             })?;
         let mut log = Self::off();
         log.out = Some(Out { batches, ended });
@@ -116,12 +133,97 @@ impl Drop for AccessLog {
     }
 }
 
-fn write_all(mut out: impl Write, batches: &Receiver<String>) {
+/// Writes all batches that come, and tells of those that it cannot. No error is its end: a disk has room again, and
+/// a named pipe another reader.
+fn write_all<W: Write>(
+    paper: &Mutex<Paper<W>>,
+    batches: &Receiver<String>,
+    mut tell: impl FnMut(String),
+) {
+    let mut lost = 0;
     for batch in batches {
-        if let Err(error) = out.write_all(batch.as_bytes()).and_then(|()| out.flush()) {
-            say!("access log: cannot be written, and ends here: {error}");
-            return;
+        // What it knows is true after each of its steps.
+        let mut paper = paper.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = paper.write(&batch);
+        // Nobody else waits until that is told.
+        drop(paper);
+        match outcome {
+            Ok(()) if lost > 0 => {
+                tell(format!("is written again; {lost} lines were lost"));
+                lost = 0;
+            }
+            Ok(()) => {}
+            Err((error, lines)) => {
+                if lost == 0 {
+                    tell(format!("could not be written: {error}"));
+                }
+                lost += lines;
+            }
         }
+    }
+    if lost > 0 {
+        tell(format!(
+            "{lost} lines were lost, as they could not be written"
+        ));
+    }
+}
+
+/// All routers of a process write on it, one batch after the other.
+static STDOUT: Mutex<Paper<Stdout>> = Mutex::new(Paper::new(Stdout));
+
+/// Standard output without the buffer of `std`, which does not tell how much of a batch is out when it fails.
+#[derive(Debug)]
+struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What lines are written on.
+#[derive(Debug)]
+struct Paper<W> {
+    out: W,
+    /// Its last line is not whole.
+    torn: bool,
+}
+
+impl<W: Write> Paper<W> {
+    const fn new(out: W) -> Self {
+        Self { out, torn: false }
+    }
+
+    /// Writes whole lines, none of them behind a torn one; else why not, and how many are not out.
+    fn write(&mut self, lines: &str) -> Result<(), (io::Error, usize)> {
+        let mut left = lines.as_bytes();
+        let ended = match self.torn {
+            true => self.put(&mut &b"\n"[..]),
+            false => Ok(()),
+        };
+        ended.and_then(|()| self.put(&mut left)).map_err(|error| {
+            let lost = left.iter().filter(|&&byte| byte == b'\n').count();
+            (error, lost)
+        })
+    }
+
+    /// Writes `bytes`, and leaves in there what is not written.
+    fn put(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let count = match self.out.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            let (written, left) = bytes.split_at_checked(count).unwrap_or((bytes, &[]));
+            self.torn = written.last() != Some(&b'\n');
+            *bytes = left;
+        }
+        Ok(())
     }
 }
 
@@ -156,5 +258,75 @@ mod tests {
             request: None,
         });
         drop(log);
+    }
+
+    /// Has room for so many bytes each time that it is asked, and then none.
+    struct Disk {
+        rooms: Vec<usize>,
+        written: String,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let Some(room) = self.rooms.first_mut() else {
+                self.written += std::str::from_utf8(bytes).unwrap();
+                return Ok(bytes.len());
+            };
+            let count = bytes.len().min(*room);
+            *room -= count;
+            self.written += std::str::from_utf8(&bytes[..count]).unwrap();
+            if count == 0 {
+                self.rooms.remove(0);
+                return Err(ErrorKind::StorageFull.into());
+            }
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is told when these are written.
+    fn told(out: impl Write, batches: &[&str]) -> Vec<String> {
+        let (to, waiting) = sync_channel(batches.len());
+        for batch in batches {
+            to.send((*batch).to_owned()).unwrap();
+        }
+        drop(to);
+        let mut told = Vec::new();
+        write_all(&Mutex::new(Paper::new(out)), &waiting, |words| {
+            told.push(words);
+        });
+        told
+    }
+
+    #[test]
+    fn a_disk_that_is_full_for_a_while_costs_the_lines_of_that_time() {
+        let mut disk = Disk {
+            rooms: vec![6, 0, 0],
+            written: String::new(),
+        };
+        let batches = ["a 1\na 2\na 3\n", "b 1\nb 2\n", "c 1\n", "d 1\n", "e 1\n"];
+        assert_eq!(
+            told(&mut disk, &batches),
+            [
+                "could not be written: no storage space",
+                "is written again; 5 lines were lost"
+            ]
+        );
+        assert_eq!(disk.written, "a 1\na \nd 1\ne 1\n");
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_is_told_of_once_and_at_the_end() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        assert_eq!(
+            told(full.unwrap(), &["a 1\na 2\n", "b 1\n", "c 1\n"]),
+            [
+                "could not be written: No space left on device (os error 28)",
+                "4 lines were lost, as they could not be written"
+            ]
+        );
     }
 }

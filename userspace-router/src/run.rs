@@ -230,7 +230,7 @@ async fn serve(
     let beside = config.engine.shares_addresses(config.threads);
     let _checks = checks.then(|| Checks::of(&policy));
     let log = match config.access_log {
-        true => AccessLog::new(std::io::stdout())
+        true => AccessLog::on_stdout()
             .map_err(|error| format!("no thread for the access log: {error}"))?,
         false => AccessLog::off(),
     };

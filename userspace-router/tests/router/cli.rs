@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The command line: what it says, and its exit codes.
 
+use std::fs::File;
 use std::net::TcpListener;
 
 use crate::support::{list, named, program, Router, LISTENER, PATIENCE};
@@ -87,16 +88,37 @@ fn an_address_in_use_is_named() {
     );
 }
 
+/// Writes to it fail, as to a full disk.
+fn full() -> File {
+    let full = File::options().write(true).open("/dev/full");
+    full.expect("Linux has it")
+}
+
+fn tables() -> String {
+    let pool = list("backends", &[named("n")]);
+    format!("[pool.p]\n{pool}\n[[route]]\npool = \"p\"\n")
+}
+
 #[test]
 fn without_an_access_log_nothing_is_written() {
-    let pool = list("backends", &[named("n")]);
-    let tables = format!("[pool.p]\n{pool}\n[[route]]\npool = \"p\"\n");
     for (first, lines) in [("access-log = false", 0), ("", 1)] {
-        let mut router = Router::launch_as(first, LISTENER, &tables, "");
+        let mut router = Router::launch_as(first, LISTENER, &tables(), "");
         assert_eq!(router.get("/", ""), (200, "n".to_owned()));
         router.terminate();
         router.wait();
         let written = std::iter::from_fn(|| router.try_logged(PATIENCE));
         assert_eq!(written.count(), lines, "{first}");
     }
+}
+
+#[test]
+fn where_the_access_log_cannot_be_written_it_goes_on_and_counts() {
+    let mut router = Router::launch_to(full(), "", LISTENER, &tables(), "");
+    for _ in 0..3 {
+        assert_eq!(router.get("/", ""), (200, "n".to_owned()));
+    }
+    router.said("access log: could not be written: No space left on device");
+    router.terminate();
+    assert!(router.wait().success());
+    router.said("access log: 3 lines were lost, as they could not be written");
 }

@@ -72,6 +72,17 @@ impl Router {
 
     /// The same, with lines for the head of the file.
     pub fn launch_as(first: &str, listener: &str, tables: &str, limits: &str) -> Self {
+        Self::launch_to(Stdio::piped(), first, listener, tables, limits)
+    }
+
+    /// The same, with a standard output of its own: then nothing is seen of its log.
+    pub fn launch_to(
+        log: impl Into<Stdio>,
+        first: &str,
+        listener: &str,
+        tables: &str,
+        limits: &str,
+    ) -> Self {
         let engine = engine();
         // On a busy machine a second is nothing: only tests about time have short limits.
         let limits = with(&with(limits, "ask-ms", 60_000), "connect-ms", 60_000);
@@ -88,12 +99,13 @@ impl Router {
         let mut process = program()
             .arg("run")
             .arg(&config)
-            .stdout(Stdio::piped())
+            .stdout(log)
             .stderr(OwnedFd::from(speaks))
             .spawn()
             .expect("the router starts");
         let errors = lines(said.try_clone().expect("a descriptor"), "router: ");
-        let log = lines(process.stdout.take().expect("a pipe"), "");
+        let log = process.stdout.take();
+        let log = log.map_or_else(|| channel().1, |pipe| lines(pipe, ""));
         let address = loop {
             let line = errors.recv_timeout(PATIENCE).expect("the router listens");
             if let Some(address) = line.strip_prefix("underpass: listening on ") {
