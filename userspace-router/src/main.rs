@@ -7,7 +7,7 @@ mod listening;
 mod run;
 mod signals;
 
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,6 +37,8 @@ That goes on with what a router left who is gone and listened at one of the same
 Exit status: 0 all well, 1 it cannot run, 2 wrong usage, 3 exchanges were cut off.
 ";
 
+const VERSION: &str = concat!("underpass ", env!("CARGO_PKG_VERSION"), "\n");
+
 /// Exit status of a router that was told to stop and did not wait for all exchanges.
 const CUT_OFF: u8 = 3;
 
@@ -49,18 +51,23 @@ fn main() -> ExitCode {
         [Some("check"), _] => report(check(&PathBuf::from(&arguments[1]))),
         [Some("stats")] => report(stats()),
         [Some("--help" | "-h")] => {
-            print!("{HELP}");
+            tell(std::io::stdout(), HELP);
             ExitCode::SUCCESS
         }
         [Some("--version" | "-V")] => {
-            println!("underpass {}", env!("CARGO_PKG_VERSION"));
+            tell(std::io::stdout(), VERSION);
             ExitCode::SUCCESS
         }
         _ => {
-            eprint!("{HELP}");
+            tell(std::io::stderr(), HELP);
             ExitCode::from(2)
         }
     }
+}
+
+/// Writes `text`, and goes on if it cannot: `print!` would panic, and a good file not pass its check.
+fn tell(mut to: impl Write, text: &str) {
+    let _unread = to.write_all(text.as_bytes());
 }
 
 fn report(outcome: Result<ExitCode, String>) -> ExitCode {
@@ -79,12 +86,13 @@ fn check(file: &Path) -> Result<ExitCode, String> {
         EngineKind::Kernel => "kernel",
         EngineKind::User => "user",
     };
-    println!(
-        "{}: good: engine {engine}, {} listeners, {} routes",
+    let text = format!(
+        "{}: good: engine {engine}, {} listeners, {} routes\n",
         file.display(),
         config.listeners.len(),
         config.routes.len()
     );
+    tell(std::io::stdout(), &text);
     Ok(ExitCode::SUCCESS)
 }
 

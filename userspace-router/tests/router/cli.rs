@@ -19,10 +19,14 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 /// Runs `command` with a file of this content.
 pub fn with_file(name: &str, content: &str, command: &str) -> (Option<i32>, String, String) {
+    in_file(name, content, |path| run(&[command, path]))
+}
+
+fn in_file<T>(name: &str, content: &str, run: impl FnOnce(&str) -> T) -> T {
     let name = format!("underpass-cli-{}-{name}.toml", std::process::id());
     let path = std::env::temp_dir().join(name);
     std::fs::write(&path, content).expect("the file is written");
-    let outcome = run(&[command, path.to_str().expect("text")]);
+    let outcome = run(path.to_str().expect("text"));
     std::fs::remove_file(&path).expect("the file is removed");
     outcome
 }
@@ -42,6 +46,23 @@ fn usage() {
             code == Some(2) && said.is_empty() && complained.contains("usage:"),
             "{wrong:?}"
         );
+    }
+}
+
+/// Such as a unit's ExecStartPre on a full disk: what it says is lost, what it found is not.
+#[test]
+fn who_cannot_write_is_right_all_the_same() {
+    let code = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(arguments).stdout(full()).stderr(full());
+        command.status().expect("it runs").code()
+    };
+    let example = include_str!("../../underpass.toml");
+    let good = in_file("unseen", example, |path| code(&["check", path]));
+    assert_eq!(good, Some(0));
+    assert_eq!(code(&["check", "/nonexistent"]), Some(1));
+    for (word, wanted) in [("--help", 0), ("--version", 0), ("walk", 2)] {
+        assert_eq!(code(&[word]), Some(wanted), "{word}");
     }
 }
 
