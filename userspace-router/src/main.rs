@@ -7,8 +7,9 @@ mod listening;
 mod run;
 mod signals;
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use generations::run;
@@ -45,16 +46,19 @@ const CUT_OFF: u8 = 3;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|word| word.to_str()).collect();
-    match words.as_slice() {
-        [Some("run"), Some("--takeover"), _] => report(serve(&PathBuf::from(&arguments[2]), true)),
-        [Some("run"), _] => report(serve(&PathBuf::from(&arguments[1]), false)),
-        [Some("check"), _] => report(check(&PathBuf::from(&arguments[1]))),
-        [Some("stats")] => report(stats()),
-        [Some("--help" | "-h")] => {
+    // What begins like an option is a mistake, and no file: that would be ./-name.
+    let is_file = |last: &&OsString| !last.as_encoded_bytes().starts_with(b"-");
+    let file = arguments.last().filter(is_file).map(Path::new);
+    match (words.as_slice(), file) {
+        ([Some("run"), Some("--takeover"), _], Some(file)) => report(serve(file, true)),
+        ([Some("run"), _], Some(file)) => report(serve(file, false)),
+        ([Some("check"), _], Some(file)) => report(check(file)),
+        ([Some("stats")], _) => report(stats()),
+        ([Some("--help" | "-h")], _) => {
             tell(std::io::stdout(), HELP);
             ExitCode::SUCCESS
         }
-        [Some("--version" | "-V")] => {
+        ([Some("--version" | "-V")], _) => {
             tell(std::io::stdout(), VERSION);
             ExitCode::SUCCESS
         }

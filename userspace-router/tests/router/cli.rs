@@ -40,7 +40,16 @@ fn usage() {
     );
     let (code, said, _) = run(&["--version"]);
     assert!(code == Some(0) && said.starts_with("underpass "), "{said}");
-    for wrong in [&[][..], &["run"], &["check", "a", "b"], &["walk", "a"]] {
+    for wrong in [
+        &[][..],
+        &["run"],
+        &["check", "a", "b"],
+        &["walk", "a"],
+        // Neither is a file.
+        &["check", "--help"],
+        &["run", "--takeover"],
+        &["run", "--takeover", "-v"],
+    ] {
         let (code, said, complained) = run(wrong);
         assert!(
             code == Some(2) && said.is_empty() && complained.contains("usage:"),
