@@ -40,8 +40,8 @@ fn key(text: &str, number: usize) -> Option<&str> {
     let lines: Vec<_> = text.lines().take(number).collect();
     lines.iter().rev().find_map(|line| {
         let line = line.trim();
-        if line.starts_with("[[") || (line.starts_with('[') && !line.ends_with(',')) {
-            return Some(line);
+        if let Some(header) = header(line) {
+            return Some(header);
         }
         let (key, _) = line.split_once('=')?;
         let key = key.trim();
@@ -51,4 +51,18 @@ fn key(text: &str, number: usize) -> Option<&str> {
                 .all(|b| b.is_ascii_alphanumeric() || b"-_.\"".contains(&b));
         is_key.then_some(key)
     })
+}
+
+/// The table's header, without the comment behind it. One that is not closed is what is wrong, and shown as it is; a
+/// line of an array that goes on is none.
+fn header(line: &str) -> Option<&str> {
+    if !line.starts_with('[') {
+        return None;
+    }
+    let mut ends = line.match_indices(']').filter_map(|(at, end)| {
+        let (header, behind) = line.split_at_checked(at + end.len())?;
+        let behind = behind.trim_start();
+        (behind.is_empty() || behind.starts_with('#')).then_some(header)
+    });
+    ends.next().or((!line.ends_with(',')).then_some(line))
 }

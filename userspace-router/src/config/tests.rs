@@ -417,6 +417,21 @@ fn errors_name_file_line_and_key() {
             "f.toml:11: host: `http://a/b` must be a host",
         ),
         ("pool = \"a\"", "pool = \"a", "f.toml:10: pool: "),
+        (
+            "[[route]]\npool = \"a\"",
+            "[[route]] # such as [1], or\n",
+            "f.toml:9: [[route]]: missing field `pool`",
+        ),
+        (
+            "]\n[[route]]",
+            "]\n[pool.a.check] # of [pool.a],\n[[route]]",
+            "f.toml:9: [pool.a.check]: missing field `path`",
+        ),
+        (
+            "[pool.a]",
+            "[pool.\"a]b\"] # one\n[pool.a]",
+            "f.toml:4: [pool.\"a]b\"]: missing field `backends`",
+        ),
     ] {
         let text = GOOD.replacen(from, to, 1);
         let message = error(&text);
