@@ -6,6 +6,8 @@
 //! has its file: what it is, how TOML has it, and its checks.
 //! It must not open sockets.
 
+#[cfg(test)]
+mod example_tests;
 mod file;
 mod heads;
 mod health;

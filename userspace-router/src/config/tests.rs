@@ -25,19 +25,6 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn the_example_is_good_and_says_the_defaults() {
-    let example = Config::parse("underpass.toml", include_str!("../../underpass.toml")).unwrap();
-    let short = Config::parse("f.toml", GOOD).unwrap();
-    assert_eq!(example.limits, short.limits);
-    assert_eq!(short.routes.len(), 1);
-    assert_eq!(short.threads, example.threads);
-    assert_eq!(short.routes[0].terms, example.routes[0].terms);
-    let (pool, other) = (&example.pools[0], &short.pools[0]);
-    assert_eq!((&pool.balance, &pool.link), (&other.balance, &other.link));
-    assert_eq!(pool.eject, other.eject);
-}
-
-#[test]
 fn threads_share_what_is_limited() {
     let kernel = GOOD.replacen("\"user\"", "\"kernel\"\nthreads = 4", 1);
     let whole = Config::parse("f.toml", &kernel).unwrap();
