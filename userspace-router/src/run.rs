@@ -100,7 +100,7 @@ pub async fn prepare(
     let formers = match config.engine {
         EngineKind::Kernel => KernelEngine::look(&addresses, replaced)
             .await
-            .map_err(|error| error.to_string())?,
+            .map_err(cannot_begin)?,
         EngineKind::User => Vec::new(),
     };
     for address in &addresses {
@@ -136,6 +136,16 @@ pub async fn prepare(
         });
     }
     Ok(starts)
+}
+
+/// Why there is no engine `kernel`.
+fn cannot_begin(error: EngineError) -> String {
+    match error {
+        EngineError::NoModule(why) => {
+            format!("{why}, or choose engine = \"user\" in the configuration")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Starts what was prepared. What each of them says goes to `tell`, with the number of its generation.
@@ -287,7 +297,7 @@ fn ended(error: EngineError) -> Result<End, String> {
             say!("{error}, and all that it had: this one ends");
             Ok(End::Ousted)
         }
-        EngineError::Failed(why) => Err(why),
+        EngineError::Failed(why) | EngineError::NoModule(why) => Err(why),
     }
 }
 
@@ -301,6 +311,14 @@ mod tests {
         let text = "a router has panicked, as it says above";
         assert_eq!(end, Err(text.to_owned()));
         assert_eq!(guarded(|| Ok(End::Ousted)), Ok(End::Ousted));
+    }
+
+    #[test]
+    fn who_has_no_module_may_do_without() {
+        let advice = "engine = \"user\"";
+        let why = || "it is not there".to_owned();
+        assert!(cannot_begin(EngineError::NoModule(why())).contains(advice));
+        assert!(!cannot_begin(EngineError::Failed(why())).contains(advice));
     }
 
     #[test]

@@ -68,6 +68,8 @@ impl fmt::Display for Refused {
 pub enum EngineError {
     /// Why.
     Failed(String),
+    /// It cannot begin without the module, which is not loaded: so, and how to load it.
+    NoModule(String),
     /// Another process has this router now, and all that is its: nothing is wrong.
     Ousted {
         /// The netlink port of that process, where it is known.
@@ -78,7 +80,7 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Failed(why) => f.write_str(why),
+            Self::Failed(why) | Self::NoModule(why) => f.write_str(why),
             Self::Ousted { by: None } => f.write_str("another one took this router over"),
             Self::Ousted { by: Some(port) } => write!(
                 f,

@@ -9,8 +9,10 @@ use std::io;
 use netlink_sys::{protocols::NETLINK_GENERIC, Socket, SocketAddr};
 use rustix::net::sockopt;
 use tokio::io::unix::AsyncFd;
-use underpass_proto::family;
+use underpass_proto::family::{self, FamilyError};
+use underpass_proto::Refusal;
 
+use super::ENOENT;
 use crate::engine::EngineError;
 
 /// Bytes of events that may wait for this process.
@@ -53,12 +55,7 @@ impl Channel {
                 Read::Nothing => channel.readable().await?,
             }
         }
-        channel.family = family::answer(&channel.datagram).map_err(|error| {
-            EngineError::Failed(format!(
-                "{error}: `modprobe underpass`, or `insmod underpass.ko` if it is not installed, or choose engine = \"user\" \
-                 in the configuration"
-            ))
-        })?;
+        channel.family = family::answer(&channel.datagram).map_err(unknown)?;
         Ok(channel)
     }
 
@@ -120,6 +117,21 @@ impl Channel {
     }
 }
 
+/// What is to be done about a family that is not there, or not this one.
+fn unknown(error: FamilyError) -> EngineError {
+    match error {
+        FamilyError::Refused(Refusal { errno: ENOENT, .. }) => EngineError::NoModule(format!(
+            "{error}: `modprobe underpass`, or `insmod underpass.ko` if it is not installed"
+        )),
+        // As long as it is loaded, `modprobe` does nothing.
+        FamilyError::Version(_) => EngineError::Failed(format!(
+            "{error}: unload the old one first: stop its routers, wait until /sys/module/underpass/refcnt is 0, and \
+             `rmmod underpass`"
+        )),
+        _ => EngineError::Failed(error.to_string()),
+    }
+}
+
 fn failed(error: io::Error) -> EngineError {
     EngineError::Failed(format!("netlink socket: {error}"))
 }
@@ -142,4 +154,35 @@ fn enlarge(socket: &Socket) -> io::Result<()> {
         sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(errno: i32) -> FamilyError {
+        FamilyError::Refused(Refusal {
+            errno,
+            text: String::new(),
+            offset: None,
+            missing: None,
+        })
+    }
+
+    #[test]
+    fn advice_fits_what_is_wrong() {
+        let load = "`modprobe underpass`";
+        let absent = unknown(refused(ENOENT));
+        assert!(matches!(&absent, EngineError::NoModule(text) if text.contains(load)));
+        for (error, ends) in [
+            (FamilyError::Version(2), "`rmmod underpass`"),
+            (FamilyError::NoAnswer, "of the netlink family `underpass`"),
+            (refused(super::super::EPERM), "load the module underpass"),
+        ] {
+            let other = unknown(error);
+            assert!(matches!(other, EngineError::Failed(_)));
+            let text = other.to_string();
+            assert!(text.ends_with(ends) && !text.contains(load), "{text}");
+        }
+    }
 }
