@@ -61,6 +61,15 @@ cached() {
 	printf '%s\n' "$dir"
 }
 
+# uncached FOLDER...: removes what `cached` made, once nobody builds it any more. The stamp goes first, so that
+# what is removed by half is not taken for whole. Locks stay: who waits for one must not hold another than who comes later.
+uncached() {
+	local dir
+	for dir in "$@"; do
+		[ ! -d "$dir" ] || flock "$dir.lock" rm -rf --one-file-system "$dir/.complete" "$dir"
+	done
+}
+
 # in_root ROOT [-b SOURCE:TARGET]... -- COMMAND...: runs COMMAND in the build root with
 # this checkout at its own path. The mounts live in a private namespace and go with it.
 in_root() {

@@ -39,6 +39,10 @@ make_tree() {
 }
 folder=$(cached "tree-$release" "$(key_of "$here/prepare-tree.sh" "$(version "linux-headers-$release")" \
 	"$(rustc --version)")" make_tree)
+# Those of another rustc, say, are of no use any more. A key has twelve digits; a longer name is another release's.
+for other in "$CACHE/tree-$release"-????????????; do
+	[ "$other" = "$folder" ] || uncached "$other"
+done
 "$here/build-module.sh" "$folder/tree" "$TOP/build/$release" CC=gcc-14 LOCALVERSION= KERNELRELEASE="$release"
 cp "$TOP/build/$release/underpass.ko" "$TOP/underpass.ko"
 say "underpass.ko is built for $release"
