@@ -7,11 +7,12 @@
 #   KINDS="count time"         instructions counted on one CPU, and time by the clock on two;
 #                              if a choice was made above, by default `count` alone
 #   BIG_TCP=1                  all links with large packets: what an administrator may set
-#   SAVE=1                     table, plot and figures are kept in bench/results/
+#   SAVE=1                     table, plot and figures are kept in bench/results/; SAVE=NAME: with that in their name
 #
 # The lines of all guests stay in build/bench/.
 
 . "$(dirname "$0")/payload.sh"
+. "$(dirname "$0")/save.sh"
 need_root
 all() { "$TOP/bench/names.py" "$1"; }
 
@@ -20,6 +21,7 @@ rivals=${RIVALS:-$(all rivals)}
 workloads=${WORKLOADS:-$(all workloads)}
 [[ " $rivals " == *" direct "* ]] || rivals="direct $rivals"
 
+save_begins forwarding
 payload
 
 lines=$out/latest.jsonl
@@ -47,5 +49,4 @@ done
 "$TOP/bench/report.py" "$lines" "$out/latest.svg" | tee "$out/latest.md"
 [ "$failed" = 0 ] || die "not everything ran; the figures above are of what did"
 
-[ -z "${SAVE:-}" ] ||
-	"$TOP/bench/save.sh" forwarding "make bench ${BIG_TCP:+BIG_TCP=1 }RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\""
+save "make bench ${BIG_TCP:+BIG_TCP=1 }RIVALS=\"$rivals\" WORKLOADS=\"$workloads\" KINDS=\"$kinds\""

@@ -4,16 +4,18 @@
 #
 #   RIVALS="direct kernel"     these alone (`direct` is always there)
 #   KINDS="count time"         curves of instructions and memory on one CPU, and speed by the clock on one and two
-#   SAVE=1                     tables, plot and figures are kept in bench/results/
+#   SAVE=1                     tables, plot and figures are kept in bench/results/; SAVE=NAME: with that in their name
 #
 # The lines of all guests stay in build/bench/.
 
 . "$(dirname "$0")/payload.sh"
+. "$(dirname "$0")/save.sh"
 need_root
 
 kinds=${KINDS:-count time}
 rivals=${RIVALS:-kernel splice nginx-unbuffered haproxy-splice}
 [[ " $rivals " == *" direct "* ]] || rivals="direct $rivals"
+save_begins growth
 payload
 
 lines=$out/growth.jsonl
@@ -45,4 +47,4 @@ done
 "$TOP/bench/growth_report.py" "$lines" "$out/growth" | tee "$out/growth.md"
 [ "$failed" = 0 ] || die "not everything ran; the figures above are of what did"
 
-[ -z "${SAVE:-}" ] || "$TOP/bench/save.sh" growth "make bench-growth RIVALS=\"$rivals\" KINDS=\"$kinds\""
+save "make bench-growth RIVALS=\"$rivals\" KINDS=\"$kinds\""

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # profile.sh RIVAL WORKLOAD [CONNECTIONS]: where the instructions of a workload go, by category and symbol. How:
 # bench/README.md. CONNECTIONS is of the workload by default.
-# With SAVE=NAME in the environment it is kept as bench/results/DATE-profile-NAME.md.
+# With SAVE=NAME in the environment it is kept as bench/results/DATE-profile-NAME.md, with SAVE=1 without a name.
 
 . "$(dirname "$0")/../payload.sh"
+. "$(dirname "$0")/../save.sh"
 need_root
 case $# in 2 | 3) ;; *) die "usage: profile.sh RIVAL WORKLOAD [CONNECTIONS] (as in bench/rivals.py and bench/workloads.py)" ;; esac
 
+save_begins profile
 payload
 say "profile: $*"
 # Newer QEMUs know no plugin of version 1.
@@ -21,4 +23,4 @@ rm -f "$out/counts"
 "$TOP/bench/profile/profile_report.py" "$out/profile.json" "$out/counts" "$programs" >"$out/profile.md"
 cat "$out/profile.md"
 
-[ -z "${SAVE:-}" ] || "$TOP/bench/save.sh" "profile-$SAVE" "make profile RIVAL=$1 WORKLOAD=$2${3:+ CONNECTIONS=$3}"
+save "make profile RIVAL=$1 WORKLOAD=$2${3:+ CONNECTIONS=$3}"
