@@ -21,11 +21,11 @@ module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, 
 	@qemu/native-module.sh $(KREL)
 
 .PHONY: install uninstall
-install: ## what `make module` and `cargo build --release` made, with a systemd unit; KREL=..., DESTDIR=...
+install: ## what `make module` and `cargo build --release` made, with a systemd unit; KREL=..., PREFIX=..., DESTDIR=...
 	@packaging/install.sh "build/$(or $(KREL),$(shell uname -r))/underpass.ko" target/release/underpass "$(or $(KREL),$(shell uname -r))"
 
-uninstall: ## takes that away again, but for /etc/underpass.toml
-	@packaging/install.sh --remove - - "$(or $(KREL),$(shell uname -r))"
+uninstall: ## takes that away again, of all kernels, but for /etc/underpass.toml and the user
+	@packaging/install.sh --remove
 
 .PHONY: vm-test
 vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of them

@@ -1,60 +1,73 @@
 #!/usr/bin/env bash
-# install.sh [--remove] MODULE PROGRAM RELEASE: puts the module MODULE where `modprobe` of the kernel RELEASE finds it,
-# the program, its systemd unit and its user where they belong, and a configuration if there is none. With
-# --remove takes away what it put there, but for the configuration. Below DESTDIR, if that is set, files alone.
+# install.sh MODULE PROGRAM RELEASE: puts the module MODULE where `modprobe` of the kernel RELEASE finds it, the program,
+# its systemd unit and its user where they belong, and a configuration if there is none.
+# install.sh --remove: takes that away again, the module of every kernel; but for the configuration, and the user, whose
+# files there may be.
+# By environment, for both:
+#
+#   PREFIX     the program is in its bin, /usr/local by default. With /usr, as in a package, unit and module are below
+#              /usr, too
+#   DESTDIR    a folder that stands for /, and gets the files alone: the rest is for a package's own scripts
 
 set -euo pipefail
 remove=''
-if [ "${1:-}" = --remove ]; then
+if [ "$*" = --remove ]; then
 	remove=yes
-	shift
-fi
-[ "$#" = 3 ] || {
-	echo "usage: install.sh [--remove] MODULE PROGRAM RELEASE" >&2
+elif [ "$#" = 3 ]; then
+	module=$1 program=$2 release=$3
+else
+	echo "usage: install.sh MODULE PROGRAM RELEASE, or install.sh --remove" >&2
 	exit 2
-}
-module=$1 program=$2 release=$3 root=${DESTDIR:-}
+fi
+root=${DESTDIR:-} prefix=${PREFIX:-/usr/local}
 here=$(cd "$(dirname "$0")" && pwd)
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || {
 	echo "error: $0 needs root to install here; run it with sudo, or set DESTDIR" >&2
 	exit 1
 }
-at_module=$root/lib/modules/$release/updates/underpass.ko
-at_program=$root/usr/local/bin/underpass
-at_unit=$root/etc/systemd/system/underpass.service
+case $prefix in
+/usr) modules=$root/usr/lib/modules units=$root/usr/lib/systemd/system ;;
+*) modules=$root/lib/modules units=$root/etc/systemd/system ;;
+esac
+at_program=$root$prefix/bin/underpass
+at_unit=$units/underpass.service
 at_user=$root/usr/lib/sysusers.d/underpass.conf
 at_config=$root/etc/underpass.toml
 
-# What has to know of the files; DESTDIR is for a package, whose own scripts do that.
-tell_system() {
-	[ -z "$root" ] || return 0
-	depmod "$release"
-	if command -v systemd-sysusers >/dev/null && [ -z "$remove" ]; then systemd-sysusers "$at_user"; fi
-	# Not in a container or chroot, where no systemd runs.
-	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-}
+# Not in a container or chroot, where no systemd runs.
+systemd_here() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 
 if [ -n "$remove" ]; then
 	# A router whose program is gone would go on, and what is enabled would start a later one.
-	if [ -z "$root" ] && [ -d /run/systemd/system ] && [ -e "$at_unit" ]; then
-		systemctl disable --now underpass.service
-	fi
-	rm -f "$at_module" "$at_program" "$at_unit" "$at_user"
-	tell_system
+	if systemd_here && [ -e "$at_unit" ]; then systemctl disable --now underpass.service; fi
+	for file in "$modules"/*/updates/underpass.ko; do
+		[ -e "$file" ] || continue
+		of=${file%/updates/*}
+		rm "$file"
+		# Of a kernel that was removed there may be nothing else.
+		rmdir --ignore-fail-on-non-empty "$of/updates" "$of"
+		if [ -z "$root" ] && [ -d "$of" ]; then depmod "${of##*/}"; fi
+	done
+	rm -f "$at_program" "$at_unit" "$at_user"
+	if systemd_here; then systemctl daemon-reload; fi
 	exit
 fi
 if [ ! -f "$module" ] || [ ! -f "$program" ]; then
 	echo "error: $module or $program is missing: make module KREL=$release, and cargo build --release" >&2
 	exit 1
 fi
-install -D -m 644 "$module" "$at_module"
+install -D -m 644 "$module" "$modules/$release/updates/underpass.ko"
 # The old one may run: it keeps its file.
 install -D -m 755 "$program" "$at_program.new"
 mv "$at_program.new" "$at_program"
-install -D -m 644 "$here/underpass.service" "$at_unit"
+sed "s|/usr/local/bin/|$prefix/bin/|" "$here/underpass.service" | install -D -m 644 /dev/stdin "$at_unit"
 install -D -m 644 "$here/underpass.sysusers" "$at_user"
 if [ ! -e "$at_config" ]; then
 	install -D -m 644 "$here/../userspace-router/underpass.toml" "$at_config"
 fi
-tell_system
+if [ -z "$root" ]; then
+	depmod "$release"
+	if command -v systemd-sysusers >/dev/null; then systemd-sysusers "$at_user"; fi
+fi
+if systemd_here; then systemctl daemon-reload; fi
 echo "installed for $release: edit $at_config, then systemctl enable --now underpass"

@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 
 unit=/etc/systemd/system/underpass.service
 log=/tmp/router.log
-install() { /payload/packaging/install.sh "$@" /payload/underpass.ko /payload/bin/underpass "$(uname -r)"; }
+install() { /payload/packaging/install.sh /payload/underpass.ko /payload/bin/underpass "$(uname -r)"; }
 nothing_wrong() { [ -z "$(systemd-analyze verify "$unit" 2>&1 | tee /dev/stderr)" ]; }
 is_loaded() { [ -e /sys/module/underpass ]; }
 get() { curl -sS --fail --max-time 60 http://127.0.0.1:8080/content/1000 -o /tmp/got && [ "$(wc -c </tmp/got)" = 1000 ]; }
@@ -44,7 +44,7 @@ counted() {
 # By the systemd that runs, as an operator does it.
 remove() {
 	ctl enable --now underpass
-	nsenter --target "$systemd" --pid --mount --cgroup -- /payload/packaging/install.sh --remove /payload/underpass.ko /payload/bin/underpass "$(uname -r)"
+	nsenter --target "$systemd" --pid --mount --cgroup -- /payload/packaging/install.sh --remove
 	[ "$(ctl is-active underpass)" = inactive ] && [ ! -L /etc/systemd/system/multi-user.target.wants/underpass.service ]
 }
 all_gone() { [ ! -e "$unit" ] && [ ! -e /usr/local/bin/underpass ] && [ -e /etc/underpass.toml ] && refused '' modprobe --show-depends underpass; }
@@ -57,7 +57,7 @@ other_cpus() {
 		[ ! -e "$cpu" ] || echo "$1" >"$cpu"
 	done
 }
-trap 'other_cpus 1; install --remove' EXIT
+trap 'other_cpus 1; /payload/packaging/install.sh --remove' EXIT
 other_cpus 0
 
 plan 16
