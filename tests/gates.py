@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Judges one guest's test run. Four gates, and all must pass:
+"""Judges one guest's test run. Five gates, and all must pass:
 
 exit     the runner's exit code came out of the guest, and is 0
 tap      a plan first, every point of it there and ok, in every script
+threads  no thread of a test ended by an exception
 log      the kernel's console holds no warning, and what must be in it is in it
 skips    nothing was skipped that the allow-list does not name
 
 Each closes a hole of the others: a script that dies early has a clean log, a kernel
-that complains lets its scripts pass, a test that skips is "ok" to TAP.
+that complains lets its scripts pass, a test that skips is "ok" to TAP, and one whose thread died may be, too.
 
 Prints what was found, then `N passed, N failed`: TAP points, and one for each gate.
 """

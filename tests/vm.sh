@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # vm.sh stock|debug [SCRIPT...]: runs the guest tests (of vm-tests.txt all but the long ones, or those named) on
-# that kernel and judges the run by the four gates. Ends with `N passed, N failed`.
+# that kernel and judges the run by the gates of gates.py. Ends with `N passed, N failed`.
 # The guest's output and console stay in build/log/.
 
 . "$(dirname "$0")/../qemu/lib.sh"
