@@ -63,9 +63,7 @@ if [ -n "$project" ]; then
 	mapfile -t -O "${#adds[@]}" adds <<<"$project"
 fi
 
-# Below the cache, because the build root sees it (mksquashfs runs there).
-mkdir -p "$CACHE/run"
-work=$(mktemp -d "$CACHE/run/boot-XXXXXX")
+make_work boot
 trap 'rm -rf "$work"' EXIT
 
 payload=$work/payload

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Shared by the scripts of this folder; sourced, never run.
 #
-# Owns three things: where results are cached, how one is built exactly once,
-# and how a command runs inside the Debian 13 build root. It must not know
-# what any of the results is.
+# Owns four things: where results are cached, how one is built exactly once, where a
+# run keeps what is its own, and how a command runs inside the Debian 13 build root. It
+# must not know what any of the results is.
 
 set -euo pipefail
 
@@ -68,6 +68,25 @@ uncached() {
 	for dir in "$@"; do
 		[ ! -d "$dir" ] || flock "$dir.lock" rm -rf --one-file-system "$dir/.complete" "$dir"
 	done
+}
+
+# make_work NAME: makes a folder for this run alone, named by $work, and removes those of runs that were killed:
+# their lock is free. Below the cache, because the build root sees it. The caller removes it by a trap on EXIT.
+make_work() {
+	local lock
+	mkdir -p "$CACHE/run"
+	{
+		# Between its making and its lock no other run must take it for one that was left.
+		flock 9
+		for lock in "$CACHE"/run/*/.lock; do
+			# One that ends just now takes its lock away.
+			{ flock --nonblock 8 && rm -rf --one-file-system "${lock%/*}"; } 2>/dev/null 8<"$lock" || :
+		done
+		work=$(mktemp -d "$CACHE/run/$1-XXXXXX")
+		# Held by all that this run starts, too, until the last of it has ended.
+		exec {work_lock}>"$work/.lock"
+		flock "$work_lock"
+	} 9>"$CACHE/run/.lock"
 }
 
 # in_root ROOT [-b SOURCE:TARGET]... -- COMMAND...: runs COMMAND in the build root with

@@ -16,8 +16,7 @@ size=$((256 << 20))
 
 "$here/host-deps.sh"
 # 512 MiB: more than a /tmp in memory may have.
-mkdir -p "$CACHE/run"
-work=$(mktemp -d "$CACHE/run/upload-XXXXXX")
+make_work upload
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 url=http://127.0.0.1:$port
 
