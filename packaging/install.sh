@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # install.sh MODULE PROGRAM RELEASE: puts the module MODULE where `modprobe` of the kernel RELEASE finds it, the program,
-# its systemd unit and its user where they belong, and a configuration if there is none.
+# its systemd unit, its user and the module's options where they belong, and a configuration if there is none.
 # install.sh --remove: takes that away again, the module of every kernel; but for the configuration, and the user, whose
 # files there may be.
 # By environment, for both:
@@ -32,6 +32,7 @@ esac
 at_program=$root$prefix/bin/underpass
 at_unit=$units/underpass.service
 at_user=$root/usr/lib/sysusers.d/underpass.conf
+at_options=$root/usr/lib/modprobe.d/underpass.conf
 at_config=$root/etc/underpass.toml
 
 # Not in a container or chroot, where no systemd runs.
@@ -48,7 +49,7 @@ if [ -n "$remove" ]; then
 		rmdir --ignore-fail-on-non-empty "$of/updates" "$of"
 		if [ -z "$root" ] && [ -d "$of" ]; then depmod "${of##*/}"; fi
 	done
-	rm -f "$at_program" "$at_unit" "$at_user"
+	rm -f "$at_program" "$at_unit" "$at_user" "$at_options"
 	if systemd_here; then systemctl daemon-reload; fi
 	exit
 fi
@@ -62,6 +63,7 @@ install -D -m 755 "$program" "$at_program.new"
 mv "$at_program.new" "$at_program"
 sed "s|/usr/local/bin/|$prefix/bin/|" "$here/underpass.service" | install -D -m 644 /dev/stdin "$at_unit"
 install -D -m 644 "$here/underpass.sysusers" "$at_user"
+install -D -m 644 "$here/underpass.modprobe" "$at_options"
 if [ ! -e "$at_config" ]; then
 	install -D -m 644 "$here/../userspace-router/underpass.toml" "$at_config"
 fi

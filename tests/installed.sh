@@ -60,7 +60,7 @@ other_cpus() {
 trap 'other_cpus 1; /payload/packaging/install.sh --remove' EXIT
 other_cpus 0
 
-plan 16
+plan 17
 check "it installs" install
 check "systemd finds nothing wrong with the unit" nothing_wrong
 check "the user is there" id underpass
@@ -82,6 +82,7 @@ systemd_runs
 check "it starts the router" wait_for 300 is_active
 check "which listens" wait_for 60 says "listening on 0.0.0.0:8080"
 check "and for which the kernel loaded the module" is_loaded
+check "not for routers of user namespaces" refused 'Operation not permitted' unshare --map-root-user --net /usr/local/bin/underpass stats
 check "a request is served" get
 check "and counted" counted
 check "a reload takes over from itself, in the same process" reload
