@@ -70,11 +70,20 @@ pub(super) fn clash(address: SocketAddr, other: SocketAddr, shared: bool) -> Opt
 }
 
 fn address(value: &Spanned<String>) -> Result<SocketAddr, Fault> {
-    value.get_ref().parse().map_err(|_| {
-        let text = format!(
-            "`{}` must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080",
-            value.get_ref()
-        );
-        Fault::at(value.span(), text)
-    })
+    let text = value.get_ref();
+    let fault = |text| Fault::at(value.span(), text);
+    let address: SocketAddr = text.parse().map_err(|_| {
+        fault(format!(
+            "`{text}` must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080"
+        ))
+    })?;
+    // A socket for IPv6 alone, as each here is, cannot have it.
+    let plain = address.ip().to_canonical();
+    match plain == address.ip() {
+        true => Ok(address),
+        false => Err(fault(format!(
+            "`{text}` is an IPv4 address: write {plain}:{}",
+            address.port()
+        ))),
+    }
 }

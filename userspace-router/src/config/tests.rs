@@ -163,6 +163,11 @@ fn errors_name_file_line_and_key() {
             "f.toml:3: address: `localhost:80` must be an IP address",
         ),
         (
+            "127.0.0.1:8080",
+            "[::ffff:127.0.0.1]:80",
+            "f.toml:3: address: `[::ffff:127.0.0.1]:80` is an IPv4 address: write 127.0.0.1:80",
+        ),
+        (
             "[::1]:2",
             "[::1]",
             "f.toml:7: backends: `[::1]` must be an IP address",
