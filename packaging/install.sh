@@ -61,7 +61,8 @@ install -D -m 644 "$module" "$modules/$release/updates/underpass.ko"
 # The old one may run: it keeps its file.
 install -D -m 755 "$program" "$at_program.new"
 mv "$at_program.new" "$at_program"
-sed "s|/usr/local/bin/|$prefix/bin/|" "$here/underpass.service" | install -D -m 644 /dev/stdin "$at_unit"
+install -D -m 644 "$here/underpass.service" "$at_unit"
+sed -i "s|/usr/local/bin/|$prefix/bin/|" "$at_unit"
 install -D -m 644 "$here/underpass.sysusers" "$at_user"
 install -D -m 644 "$here/underpass.modprobe" "$at_options"
 if [ ! -e "$at_config" ]; then

@@ -193,7 +193,7 @@ def open_now():
 
 
 def ahead():
-    """More clients that ask again before they read an answer than a router of the module answers by default"""
+    """Clients that ask again before they read an answer hold nobody up"""
     with inside(CLIENT):
         greedy = [Slow("read", Slow.AHEAD, FAST) for _ in range(AHEAD)]
     left = list(greedy)

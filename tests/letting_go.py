@@ -74,6 +74,9 @@ def orphans():
         if number % 3 == 2:
             # It takes the rest back, and says nothing more.
             r.do("cancel", id=rest[0], generation=1)
+            if number % 2:
+                # No response is on its way any more.
+                assert r.event("head", f)["generation"] == 2
         clients.append(c)
         others.append(rest)
     r.close()

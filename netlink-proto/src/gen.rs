@@ -142,7 +142,7 @@ pub mod router {
     pub const HEADS_OUT: u16 = 6;
     /// Queues with an event that could not be delivered yet.
     pub const WAITING: u16 = 7;
-    /// Events that found the router's socket full, and had to wait.
+    /// How often a queue with an event began to wait for room in the router's socket.
     pub const OVERFLOWS: u16 = 8;
     /// Queues of this router.
     pub const QUEUES: u16 = 9;
@@ -382,7 +382,7 @@ pub mod stats {
     pub const BACK_TO_FRONT: u16 = 6;
     /// Body bytes read and thrown away.
     pub const DISCARDED: u16 = 7;
-    /// Events that found a router's socket full and were kept, each counted once.
+    /// How often a queue with an event began to wait for room in a router's socket.
     pub const OVERFLOWS: u16 = 8;
     /// Connections closed because no router or memory was there for them.
     pub const REFUSED: u16 = 9;

@@ -9,7 +9,7 @@ use super::queue::{check_open, own};
 use super::relay::arming;
 use super::reply::{self, SIZE};
 use super::send::{check_quiet, keep, note, send_to};
-use super::{engine, refuse, required};
+use super::{engine, refuse, required, tell_first};
 use crate::framing::{Framing, Refusal as Rule, Side, State};
 use crate::queue::{cancel, follows, Move, Onward, Queue};
 use crate::sys::genl::{Attr, Do, Refusal, Request};
@@ -194,6 +194,7 @@ impl Do for Cancel {
             }
         }
         reply::queue(message.writer(), &q)?;
+        tell_first(&engine, request.net(), request.portid());
         // It is cancelled, so a refusal would lie. Without room for the reply netlink says ENOBUFS, and a
         // dump tells.
         let _ = message.answer(request);

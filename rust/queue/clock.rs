@@ -2,14 +2,15 @@
 //! What happens by time: the clock wakes what is due, the reaper drops what nobody sees any more.
 //!
 //! Invariants: the clock ticks only while there is something to wait for, and does nothing itself but wake
-//! work items; it takes no socket's lock. The reaper waits for a grace period, once for all that ended lately.
+//! work items; it takes no socket's lock. The reaper waits for a grace period once for all queues that ended lately,
+//! and once for all listeners.
 
 #![forbid(unsafe_code)]
 
 use super::engine::{Engine, Tables};
 use super::{Listener, Queue, Router};
 use crate::sys::clock;
-use crate::sys::hook::Retired;
+use crate::sys::hook::{Endpoint, Retired};
 use kernel::prelude::*;
 use kernel::sync::atomic::{Full, Relaxed};
 use kernel::sync::Arc;
@@ -37,6 +38,14 @@ impl Graves {
     }
 }
 
+/// Gives `retired` back if there is no memory: its drop waits, which is nothing to do under the lock.
+fn lay<T: Endpoint>(grave: &mut KVec<Retired<T>>, retired: Retired<T>) -> Result<(), Retired<T>> {
+    if grave.reserve(1, GFP_KERNEL).is_err() {
+        return Err(retired);
+    }
+    grave.push_within_capacity(retired).map_err(|full| full.0)
+}
+
 impl Engine {
     /// Lets the clock look before long.
     pub(super) fn arm(self: &Arc<Self>) {
@@ -51,20 +60,16 @@ impl Engine {
     /// Drops `retired` once no callback can see it. Without memory for the list it is dropped
     /// here, which waits for a grace period.
     pub(super) fn bury(self: &Arc<Self>, retired: Retired<Queue>) {
-        if self.graves.lock().queues.push(retired, GFP_KERNEL).is_ok() {
+        let laid = lay(&mut self.graves.lock().queues, retired);
+        if laid.is_ok() {
             self.reap();
         }
     }
 
     /// The same.
     pub(super) fn bury_listener(self: &Arc<Self>, retired: Retired<Listener>) {
-        if self
-            .graves
-            .lock()
-            .listeners
-            .push(retired, GFP_KERNEL)
-            .is_ok()
-        {
+        let laid = lay(&mut self.graves.lock().listeners, retired);
+        if laid.is_ok() {
             self.reap();
         }
     }

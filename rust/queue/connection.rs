@@ -94,7 +94,7 @@ pub struct Inner {
     pub pending: Pending,
     /// How the last forward ended.
     pub last: Option<Ending>,
-    /// The current head was sent up to the owner of this number, so it holds credit.
+    /// The current head was sent up to the owner of this number; a client's holds credit of it.
     pub credited: Option<u32>,
     /// The router heard of this queue.
     pub known: bool,

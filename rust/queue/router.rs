@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A router: the netlink socket that owns listeners and queues, or the memory of one.
 //!
-//! Invariants: `port` is zero while no socket owns the router; `heads_out` counts the heads
-//! that were sent up and are not answered, and never passes `credit`.
+//! Invariants: `port` is zero while no socket owns the router; `heads_out` counts the clients'
+//! heads that were sent up and are not answered, and never passes `credit`.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 
-/// Default number of unanswered heads.
+/// Default number of unanswered heads of clients.
 const CREDIT: u32 = 1024;
 /// Default grace time in milliseconds.
 const GRACE_MS: u32 = 30_000;
@@ -31,7 +31,7 @@ const WAKE_BATCH: u32 = 64;
 /// What a router may ask for when it attaches.
 #[derive(Clone, Copy)]
 pub struct Terms {
-    /// Unanswered heads.
+    /// Unanswered heads of clients.
     pub credit: Option<u32>,
     /// Grace time in milliseconds.
     pub grace: Option<u32>,
@@ -43,7 +43,7 @@ pub struct Terms {
 pub struct State {
     /// Counts owners.
     owner: u32,
-    /// Unanswered heads that are allowed.
+    /// Unanswered heads of clients that are allowed.
     pub credit: u32,
     /// Heads sent up and not answered.
     pub heads_out: u32,

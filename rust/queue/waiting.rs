@@ -2,7 +2,7 @@
 //! Queues that wait for their router: for credit, or for room in its socket.
 //!
 //! Invariants: a queue has one place, in one of the two lines, or none (zero). Who waits for credit keeps
-//! its place until its head went up or needs none, so that nobody who comes later goes first.
+//! its place until its head went up or need not now, so that nobody who comes later goes first.
 
 #![forbid(unsafe_code)]
 
@@ -38,8 +38,13 @@ impl Waiting {
         self.count
     }
 
-    /// Puts a queue with a head behind the others, unless it waits already. ENOMEM.
+    /// Puts a queue with a head behind the others, unless it is among them. ENOMEM.
     pub(super) fn for_credit(&mut self, queue: &Arc<Queue>) -> Result {
+        let place = queue.place.load(Relaxed);
+        if place != 0 && self.heads.get(&place).is_none() {
+            // It waited for room, which is there.
+            drop(self.take(place));
+        }
         self.put(queue, |waiting| &mut waiting.heads)
     }
 

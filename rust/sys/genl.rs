@@ -180,7 +180,7 @@ pub struct Family {
 }
 
 impl Family {
-    /// No operations.
+    /// One without operations, which will need CAP_NET_ADMIN of some user namespace, or of the first one.
     pub fn new(user_namespaces: bool) -> Self {
         // CAP_NET_ADMIN in the user namespace that owns the caller's network namespace, or in the first one.
         let privilege = match user_namespaces {

@@ -247,6 +247,7 @@ impl Pool {
         let Some(entry) = self.backends.get_mut(&found.backend).filter(|_| !used_up) else {
             return Freed::Surplus;
         };
+        // Whoever is first: it takes no further place.
         if let Some(next) = entry.waiting.front() {
             // Who needs one of its own gets the place, not the connection.
             if found.owner.is_some() || owner(&next.link, next.asker.front).is_some() {

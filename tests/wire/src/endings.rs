@@ -105,19 +105,22 @@ fn behind_a_full_target(tap: &mut Tap, scene: &mut Scene) -> Result<(), Failure>
 fn fill(scene: &mut Scene, stream: &mut TcpStream, id: u32) -> Result<(), Failure> {
     let data = body(1 << 16);
     stream.set_nonblocking(true)?;
-    let mut before = None;
-    loop {
+    let (mut before, mut looks) = (None, 0);
+    while looks < 100 {
         let wrote = match stream.write(&data) {
             Ok(_) => true,
             Err(e) if e.kind() == ErrorKind::WouldBlock => false,
             Err(e) => return Err(e.into()),
         };
         let taken = scene.queue(id)?.get(queue::TAKEN);
-        if !wrote && taken == before {
-            return Ok(());
-        }
+        looks = if !wrote && taken == before {
+            looks + 1
+        } else {
+            0
+        };
         before = taken;
     }
+    Ok(())
 }
 
 /// The target's connection ends in the middle of a body.

@@ -43,13 +43,12 @@ impl Exchange {
     }
 
     /// What the client is told when nobody took its request. One that declined or was full may take it
-    /// another time, so that counts before what the `last` one failed by: who is last is chance. An engine
-    /// that has no room for a command has its own name, although the log calls that full, too.
+    /// another time, so that counts before what the `last` one failed by: who is last is chance.
     fn of_all_asked(&self, last: Problem) -> Problem {
         let any = |is: fn(Verdict) -> bool| self.record.asked.iter().any(|asked| is(asked.1));
         if any(|verdict| matches!(verdict, Verdict::Declined(_))) {
             problem::ALL_DECLINED
-        } else if last != problem::ENGINE_REFUSED && any(|verdict| verdict == Verdict::Full) {
+        } else if any(|verdict| verdict == Verdict::Full) {
             problem::ALL_FULL
         } else {
             last

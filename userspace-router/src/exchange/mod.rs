@@ -393,7 +393,7 @@ impl Exchange {
 
     /// A command was refused, because the engine had no room for it.
     pub fn found_no_room(&mut self, tag: Tag, now: Instant) {
-        self.refused_for(tag, (Verdict::Full, problem::ENGINE_REFUSED), now);
+        self.refused_for(tag, (Verdict::Refused, problem::ENGINE_REFUSED), now);
     }
 
     fn refused_for(&mut self, tag: Tag, why: (Verdict, Problem), now: Instant) {

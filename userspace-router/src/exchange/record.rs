@@ -26,6 +26,8 @@ pub enum Verdict {
     ConnectTimeout,
     /// It has as many connections as it may have, or there is no descriptor or port for more.
     Full,
+    /// The engine refused a command for want of memory.
+    Refused,
     /// No verdict in time.
     Silent,
     /// The connection broke before a verdict or a response.
@@ -45,6 +47,7 @@ impl fmt::Display for Verdict {
             Self::Down => f.write_str("down"),
             Self::ConnectTimeout => f.write_str("connect-timeout"),
             Self::Full => f.write_str("full"),
+            Self::Refused => f.write_str("refused"),
             Self::Silent => f.write_str("silent"),
             Self::Broke => f.write_str("broke"),
             Self::Stale => f.write_str("stale"),

@@ -68,7 +68,7 @@ fn outcome(verdict: Verdict, reused: bool, record: &Record) -> Outcome {
         Verdict::Broke => Outcome::Failed(Failure::Broke),
         Verdict::Declined(status) => Outcome::Declined(status),
         Verdict::NoExpect => Outcome::Declined(417),
-        Verdict::Full | Verdict::Stale => Outcome::Abandoned,
+        Verdict::Full | Verdict::Refused | Verdict::Stale => Outcome::Abandoned,
         // Only of the last one, whose end is the exchange's.
         Verdict::Asked | Verdict::Accepted => last(record),
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `if-quiet`: a connection that served others is used only if it is clean.
 
-use underpass_proto::{Command, Side};
+use underpass_proto::{Command, ForwardResult, Side};
 
 use crate::peer::Peer;
 use crate::scene::{forward, length, no_body, route, send, Scene, HEAD};
@@ -137,4 +137,34 @@ fn a_head_that_was_sent_ahead_comes_behind_the_response() {
     server.send("b");
     scene.completes(back, 2);
     assert_eq!(scene.head(front).generation, 2);
+}
+
+#[test]
+fn a_head_that_was_sent_ahead_is_not_told_of_a_queue_that_is_ended() {
+    let ends = |id| {
+        let drain = Command::Drain {
+            id,
+            limit_bytes: None,
+            limit_ms: None,
+        };
+        [Command::QueueAbort { id }, Command::QueueDel { id }, drain]
+    };
+    for at in 0..3 {
+        let mut scene = Scene::new();
+        let (front, mut client) = scene.queue(Side::Front);
+        let (back, mut server) = scene.queue(Side::Back);
+        client.send([HEAD, HEAD].concat());
+        scene.head(front);
+        server.send("HTTP/1.1 200 OK\r\n\r\na");
+        scene.head(back);
+        scene.command(route(back, front, length(2), b"200", false));
+        scene.command(forward(front, 1, None, no_body()));
+        client.expect("200a");
+        scene.command(ends(front)[at].clone());
+        scene.fails(back, ForwardResult::TargetError);
+        let (other, mut witness) = scene.queue(Side::Front);
+        witness.send(HEAD);
+        scene.head(other);
+        assert_eq!(scene.heads_told(), 0, "{at}");
+    }
 }

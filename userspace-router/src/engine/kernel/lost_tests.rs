@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use netlink_sys::{protocols::NETLINK_GENERIC, Socket};
 use tokio::time::{timeout, Instant};
 
 use super::pending::{Entry, Wants};
 use super::socket::Channel;
+use super::{advised, Refused, ENOBUFS, ENOENT, ENOMEM, EPERM};
 use super::{Engine, EngineError, Incoming, KernelEngine, Token, AGAIN, DUMPS};
-use super::{ENOBUFS, ENOENT, ENOMEM};
 use underpass_proto::Command;
 
 /// A netlink port that nobody has.
@@ -108,13 +109,33 @@ async fn what_ends_a_queue_and_met_no_memory_is_given_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dump_that_a_beginning_needs_is_asked_for_again() {
+async fn a_dump_that_a_beginning_needs_is_asked_for_again_where_that_may_help() {
     let mut engine = engine(0);
+    // Of a family that is not there. Nor will it be.
     let began = Instant::now();
     let outcome = engine.ask(&Command::QueueDump).await;
-    assert!(outcome.is_err(), "{outcome:?}");
-    assert!(began.elapsed() >= AGAIN * DUMPS, "it gave up at once");
+    assert!(outcome.is_err() && began.elapsed() < AGAIN, "{outcome:?}");
+    // To a socket of this process, that does not answer, so that nothing of the dump comes.
+    let mut deaf = Socket::new(NETLINK_GENERIC).expect("a netlink socket");
+    let port = deaf.bind_auto().expect("a port").port_number();
+    engine.channel.lead(port).expect("it leads there");
     let began = Instant::now();
-    let outcome = engine.ask(&Command::RouterGet { id: 1 }).await;
-    assert!(outcome.is_err() && began.elapsed() < AGAIN);
+    let outcome = engine.ask(&Command::QueueDump).await;
+    let text = outcome.expect_err("nobody answers").to_string();
+    assert!(text.contains("it has no end"), "{text}");
+    assert!(began.elapsed() >= AGAIN * DUMPS, "it gave up at once");
+}
+
+#[test]
+fn who_may_not_is_told_who_may() {
+    let refused = |errno| {
+        advised(&Refused {
+            command: "router-dump",
+            errno,
+            text: String::new(),
+        })
+        .to_string()
+    };
+    assert!(refused(EPERM).ends_with("run it as root, or with CAP_NET_ADMIN"));
+    assert!(!refused(ENOENT).contains("root"));
 }

@@ -37,6 +37,7 @@ use socket::{Channel, Read};
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
 const ENOMEM: i32 = 12;
+const EBUSY: i32 = 16;
 const EINVAL: i32 = 22;
 const EPROTONOSUPPORT: i32 = 93;
 const ENOBUFS: i32 = 105;
@@ -140,12 +141,7 @@ impl KernelEngine {
                 self.id = id;
                 Ok(())
             }
-            Some(Incoming::Refused { refusal, .. }) => {
-                Err(EngineError::Failed(match refusal.errno {
-                    EPERM => format!("{refusal}: run it as root, or with CAP_NET_ADMIN"),
-                    _ => refusal.to_string(),
-                }))
-            }
+            Some(Incoming::Refused { refusal, .. }) => Err(advised(&refusal)),
             other => Err(EngineError::Failed(format!(
                 "instead of an attached router: {other:?}"
             ))),
@@ -351,6 +347,14 @@ impl KernelEngine {
         };
         self.ready.push(incoming);
     }
+}
+
+/// Why it cannot begin.
+fn advised(refusal: &Refused) -> EngineError {
+    EngineError::Failed(match refusal.errno {
+        EPERM => format!("{refusal}: run it as root, or with CAP_NET_ADMIN"),
+        _ => refusal.to_string(),
+    })
 }
 
 impl Engine for KernelEngine {

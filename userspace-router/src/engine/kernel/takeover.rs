@@ -10,8 +10,10 @@ use tokio::time::sleep;
 
 use underpass_proto::{messages, Command, Content, ListenerInfo, Reply, RouterInfo};
 
+use super::endings::Endings;
 use super::socket::Read;
-use super::{EngineError, KernelEngine, Left, Terms, AGAIN, DUMPS};
+use super::{advised, EngineError, KernelEngine, Left, Refused, Terms};
+use super::{AGAIN, DUMPS, EBUSY, ENOBUFS};
 use crate::address::meets;
 use crate::engine::Incoming;
 use crate::say;
@@ -142,17 +144,17 @@ impl KernelEngine {
     pub(super) async fn ask(&mut self, command: &Command) -> Result<Vec<Reply>, EngineError> {
         let mut in_vain = 0;
         loop {
-            match self.ask_once(command).await? {
+            let refusal = match self.ask_once(command).await? {
                 Ok(replies) => return Ok(replies),
-                Err(_) if command.is_dump() && in_vain < DUMPS => {
-                    in_vain += 1;
-                    sleep(AGAIN).await;
-                }
-                Err(why) => {
-                    let name = command.name();
-                    return Err(EngineError::Failed(format!("`{name}` was refused: {why}")));
-                }
+                Err(refusal) => refusal,
+            };
+            // EBUSY: the one before has not ended.
+            let passes = Endings::is_passing(refusal.errno) || refusal.errno == EBUSY;
+            if !command.is_dump() || !passes || in_vain >= DUMPS {
+                return Err(advised(&refusal));
             }
+            in_vain += 1;
+            sleep(AGAIN).await;
         }
     }
 
@@ -160,7 +162,7 @@ impl KernelEngine {
     async fn ask_once(
         &mut self,
         command: &Command,
-    ) -> Result<Result<Vec<Reply>, String>, EngineError> {
+    ) -> Result<Result<Vec<Reply>, Refused>, EngineError> {
         self.sequence = self.sequence.wrapping_add(1);
         let (mine, name) = (self.sequence, command.name());
         let mut datagram = Vec::new();
@@ -170,6 +172,13 @@ impl KernelEngine {
         self.channel
             .send(&datagram)
             .map_err(|error| EngineError::Failed(format!("`{name}` cannot be sent: {error}")))?;
+        let refused = |errno, text| {
+            Ok(Err(Refused {
+                command: name,
+                errno,
+                text,
+            }))
+        };
         let mut replies = Vec::new();
         loop {
             match self.channel.read() {
@@ -178,7 +187,8 @@ impl KernelEngine {
                 Ok(Read::Overflow) => continue,
                 // Reading one part of a dump brings the next one: it stands still.
                 Ok(Read::Nothing) if command.is_dump() => {
-                    return Ok(Err("it has no end".to_owned()))
+                    let text = "it has no end".to_owned();
+                    return refused(ENOBUFS, text);
                 }
                 Ok(Read::Nothing) => {
                     self.channel.readable().await?;
@@ -195,7 +205,7 @@ impl KernelEngine {
                     }
                     _ if message.sequence != mine => {}
                     Content::Reply(reply) => replies.push(reply),
-                    Content::Refused(refusal) => return Ok(Err(refusal.to_string())),
+                    Content::Refused(refusal) => return refused(refusal.errno, refusal.text),
                     Content::Ousted { .. } => {}
                     Content::DumpEnd | Content::Ack => return Ok(Ok(replies)),
                 }

@@ -4,7 +4,8 @@
 //! It keeps to `docs/netlink.md` and uses the module's own `framing`, needs no privilege
 //! and no module, and is what the other engine is measured against and compared with.
 //!
-//! Known difference: it does not refuse urgent data, which plain sockets put in line.
+//! Known differences: it does not refuse urgent data, which plain sockets put in line; and that a client was reset
+//! whose back-end takes nothing is seen when that takes something, or the body has stood still for too long.
 
 mod command;
 mod input;

@@ -175,10 +175,8 @@ impl Table {
         let Some(to) = moving.target else {
             return;
         };
-        let mut held = false;
         if let Some(target) = self.queues.get_mut(&to) {
             target.source = None;
-            held = std::mem::take(&mut target.holds_head);
             if ending != Ending::Complete {
                 target.armed = None;
             }
@@ -187,8 +185,6 @@ impl Table {
         }
         if ending.aborts_target() {
             self.reset(to);
-        } else if held {
-            self.tell_head(to);
         }
     }
 

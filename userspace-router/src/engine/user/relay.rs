@@ -58,7 +58,7 @@ impl Table {
     /// A head is ready: it is passed on or told.
     pub(super) fn head_ready(&mut self, id: u32) {
         if let Some(queue) = self.queues.get_mut(&id) {
-            // Its answer would have to wait in the router's memory.
+            // Its answer would have to wait in the router's memory. `receive` tells it.
             queue.holds_head = queue.receiver.side() == Side::Front && queue.source.is_some();
             if queue.holds_head {
                 return;

@@ -156,6 +156,8 @@ impl Table {
                     queue.notice_error();
                     if queue.broken.is_some() {
                         self.input_ended(id);
+                    } else if queue.holds_head && !queue.keeps_answers_waiting() {
+                        self.head_ready(id);
                     }
                     return false;
                 }
@@ -212,6 +214,10 @@ impl Table {
             }
         }
         if over {
+            if !flushed {
+                // The peer must not take a part of what was sent for the whole.
+                queue.reset();
+            }
             self.remove(id);
             return None;
         }

@@ -391,8 +391,8 @@ fn an_engine_without_room_is_not_the_back_ends_fault() {
             "abort(6) send(1,502) forward(1>0,None) finished(true)"
         );
         assert_eq!(scene.exchange.record.reason, "engine-refused");
-        let full = |asked: &(Address, Verdict)| asked.1 == Verdict::Full;
-        assert!(scene.exchange.record.asked.iter().all(full), "{reused}");
+        let refused = |asked: &(Address, Verdict)| asked.1 == Verdict::Refused;
+        assert!(scene.exchange.record.asked.iter().all(refused), "{reused}");
     }
 }
 

@@ -43,6 +43,10 @@ fn told_of(outcomes: [Verdict; 2], all_declined: AllDeclined) -> (u16, &'static 
                 scene.connected(queue, false);
                 scene.back_head(queue, &format!("HTTP/1.1 {status} No\r\n\r\n"));
             }
+            Verdict::Refused => {
+                scene.connected(queue, false);
+                scene.exchange.found_no_room(Tag::IntoBack, scene.now);
+            }
             Verdict::Silent => {
                 scene.connected(queue, false);
                 scene.wait(1_000);
@@ -71,6 +75,7 @@ fn what_is_told_does_not_hang_on_who_was_asked_last() {
         (Verdict::Full, Verdict::Down, (503, "all-full")),
         (Verdict::Full, Verdict::ConnectTimeout, (503, "all-full")),
         (Verdict::Full, Verdict::Silent, (503, "all-full")),
+        (Verdict::Full, Verdict::Refused, (503, "all-full")),
     ] {
         for order in [[one, other], [other, one]] {
             assert_eq!(told_of(order, AllDeclined::Unavailable), told, "{order:?}");
