@@ -187,6 +187,8 @@ pub struct Exchange {
     tunnel: bool,
     /// The back-end is asked without Expect, because it does not know it.
     plain: bool,
+    /// The connection that is asked for replaces one that broke before it said anything.
+    replaces: bool,
     /// The client was told to go on.
     continued: bool,
     interim: u32,
@@ -247,6 +249,7 @@ impl Exchange {
             answered: None,
             taken: 0,
             plain: false,
+            replaces: false,
             continued: false,
             interim: 0,
             declined: None,

@@ -142,7 +142,10 @@ impl<E: Engine> Router<E> {
                 else {
                     return self.close_back(queue);
                 };
-                front.told.is_reused();
+                // In place of one that broke it is not excused by its age.
+                if !exchange.is_replacement() {
+                    front.told.is_reused();
+                }
                 exchange.connected(queue, true, now);
                 // Not at once: whoever released it is in the middle of its own actions.
                 self.due.push(asker.front);
