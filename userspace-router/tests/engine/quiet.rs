@@ -117,9 +117,8 @@ fn without_the_flag_nothing_of_it_matters() {
     target.expect("100200");
 }
 
-#[test]
-fn a_head_that_was_sent_ahead_comes_behind_the_response() {
-    let mut scene = Scene::new();
+/// A client that sent two heads and got a part of the first response, and its back-end.
+fn ahead(scene: &mut Scene) -> ((u32, Peer), (u32, Peer)) {
     let (front, mut client) = scene.queue(Side::Front);
     let (back, mut server) = scene.queue(Side::Back);
     client.send([HEAD, HEAD].concat());
@@ -129,11 +128,22 @@ fn a_head_that_was_sent_ahead_comes_behind_the_response() {
     scene.command(route(back, front, length(2), b"200", false));
     scene.command(forward(front, 1, None, no_body()));
     client.expect("200a");
-    // Whatever came up before this head was told before it.
+    ((front, client), (back, server))
+}
+
+/// No head was told before one that comes up now, but those that were looked at.
+fn none_told(scene: &mut Scene) {
     let (other, mut witness) = scene.queue(Side::Front);
     witness.send(HEAD);
     scene.head(other);
     assert_eq!(scene.heads_told(), 0);
+}
+
+#[test]
+fn a_head_that_was_sent_ahead_comes_behind_the_response() {
+    let mut scene = Scene::new();
+    let ((front, _client), (back, mut server)) = ahead(&mut scene);
+    none_told(&mut scene);
     server.send("b");
     scene.completes(back, 2);
     assert_eq!(scene.head(front).generation, 2);
@@ -141,30 +151,20 @@ fn a_head_that_was_sent_ahead_comes_behind_the_response() {
 
 #[test]
 fn a_head_that_was_sent_ahead_is_not_told_of_a_queue_that_is_ended() {
-    let ends = |id| {
-        let drain = Command::Drain {
+    let ends: [fn(u32) -> Command; 3] = [
+        |id| Command::QueueAbort { id },
+        |id| Command::QueueDel { id },
+        |id| Command::Drain {
             id,
             limit_bytes: None,
             limit_ms: None,
-        };
-        [Command::QueueAbort { id }, Command::QueueDel { id }, drain]
-    };
-    for at in 0..3 {
+        },
+    ];
+    for end in ends {
         let mut scene = Scene::new();
-        let (front, mut client) = scene.queue(Side::Front);
-        let (back, mut server) = scene.queue(Side::Back);
-        client.send([HEAD, HEAD].concat());
-        scene.head(front);
-        server.send("HTTP/1.1 200 OK\r\n\r\na");
-        scene.head(back);
-        scene.command(route(back, front, length(2), b"200", false));
-        scene.command(forward(front, 1, None, no_body()));
-        client.expect("200a");
-        scene.command(ends(front)[at].clone());
+        let ((front, _client), (back, _server)) = ahead(&mut scene);
+        scene.command(end(front));
         scene.fails(back, ForwardResult::TargetError);
-        let (other, mut witness) = scene.queue(Side::Front);
-        witness.send(HEAD);
-        scene.head(other);
-        assert_eq!(scene.heads_told(), 0, "{at}");
+        none_told(&mut scene);
     }
 }

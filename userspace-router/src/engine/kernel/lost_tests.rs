@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use netlink_sys::{protocols::NETLINK_GENERIC, Socket};
 use tokio::time::{timeout, Instant};
+use underpass_proto::Command;
 
 use super::pending::{Entry, Wants};
 use super::socket::Channel;
 use super::{advised, Refused, ENOBUFS, ENOENT, ENOMEM, EPERM};
 use super::{Engine, EngineError, Incoming, KernelEngine, Token, AGAIN, DUMPS};
-use underpass_proto::Command;
 
 /// A netlink port that nobody has.
 const NOWHERE: u32 = 0x7fff_fff1;
