@@ -90,6 +90,8 @@ struct Waiting {
     asker: Asker,
     link: Arc<Link>,
     until: Instant,
+    /// It wants a new connection.
+    fresh: bool,
 }
 
 #[derive(Debug)]
@@ -147,7 +149,7 @@ impl Pool {
         }
     }
 
-    /// Somebody wants a connection; not an idle one if `fresh`.
+    /// Somebody wants a connection; not one that was used if `fresh`.
     pub fn ask(
         &mut self,
         backend: &Address,
@@ -182,6 +184,7 @@ impl Pool {
             asker,
             link: link.clone(),
             until,
+            fresh,
         });
         self.patience.insert((until, asker.front));
         self.waits_for.insert(asker.front, backend.clone());
@@ -249,8 +252,9 @@ impl Pool {
         };
         // Whoever is first: it takes no further place.
         if let Some(next) = entry.waiting.front() {
-            // Who needs one of its own gets the place, not the connection.
-            if found.owner.is_some() || owner(&next.link, next.asker.front).is_some() {
+            // Who needs a new one, or one of its own, gets the place and not the connection.
+            let owned = found.owner.is_some() || owner(&next.link, next.asker.front).is_some();
+            if next.fresh || owned {
                 return Freed::Surplus;
             }
             let (asker, until) = (next.asker, next.until);

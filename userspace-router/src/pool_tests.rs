@@ -98,6 +98,24 @@ fn one_that_serves_again_grows_old_anew() {
     assert!(pool.is_empty());
 }
 
+/// A used one that broke may be replaced once, so that what replaces it is not used.
+#[test]
+fn who_waits_for_a_new_one_gets_the_place_of_a_used_one() {
+    let now = Instant::now();
+    let link = link(1, 2);
+    let mut pool = Pool::new(9, Duration::from_secs(1));
+    connect(&mut pool, &link, &[1], now);
+    let mut ask = |front, fresh| pool.ask(&backend(), &link, asker(front), fresh, now);
+    assert_eq!((ask(2, true), ask(3, false)), (Answer::Wait, Answer::Wait));
+    assert_eq!(pool.free(11, now), Freed::Surplus);
+    let grant = pool.gone(11).map(|grant| grant.asker);
+    assert_eq!(grant, Some(asker(2)));
+    pool.made(12, backend(), link, 2);
+    assert_eq!(pool.free(12, now), Freed::Next(asker(3)));
+    assert_eq!(pool.gone(12), None);
+    assert!(pool.is_empty());
+}
+
 #[test]
 fn no_more_connections_than_allowed_and_then_a_bounded_line() {
     let start = Instant::now();

@@ -71,7 +71,6 @@ impl Exchange {
     fn connect(&mut self, backend: Address, fresh: bool) {
         self.serial = self.serial.wrapping_add(1);
         self.phase = Phase::Connecting;
-        self.replaces = false;
         self.deadline = Some(self.asking_ends());
         self.record.accepted_after = None;
         self.record.asked.push((backend.clone(), Verdict::Asked));
@@ -357,8 +356,7 @@ impl Exchange {
             return self.abort_back();
         }
         let withheld = self.phase == Phase::Asking;
-        // Where places are short the replacement may be a used one, too. It is the last.
-        let reused = self.back.as_ref().is_some_and(|back| back.reused) && !self.replaces;
+        let reused = self.back.as_ref().is_some_and(|back| back.reused);
         // One that has spoken was alive; after silence that was taken for a yes, nobody knows.
         let was_dead = self.back.as_ref().is_some_and(|back| !back.spoke)
             && self.record.accepted_after.is_none();
@@ -372,15 +370,9 @@ impl Exchange {
         self.hold();
         if reused {
             self.connect_again(problem, now);
-            self.replaces = true;
         } else {
             self.ask_next(problem, now);
         }
-    }
-
-    /// Whether the connection stands for one that broke before it said anything.
-    pub fn is_replacement(&self) -> bool {
-        self.replaces
     }
 
     /// Back to a body that was offered to nobody. What the attempt left that waited for its end is not

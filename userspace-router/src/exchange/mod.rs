@@ -51,7 +51,7 @@ pub use record::{Line, Record, Verdict};
 pub enum Action {
     /// Gives a command to the engine.
     Command(Command, Tag),
-    /// Brings a connection to a back-end: an idle one unless `fresh`, or a new one.
+    /// Brings a connection to a back-end: a used one unless `fresh`, or a new one.
     Connect {
         /// Whereto.
         backend: Address,
@@ -187,8 +187,6 @@ pub struct Exchange {
     tunnel: bool,
     /// The back-end is asked without Expect, because it does not know it.
     plain: bool,
-    /// The connection that is asked for replaces one that broke before it said anything.
-    replaces: bool,
     /// The client was told to go on.
     continued: bool,
     interim: u32,
@@ -249,7 +247,6 @@ impl Exchange {
             answered: None,
             taken: 0,
             plain: false,
-            replaces: false,
             continued: false,
             interim: 0,
             declined: None,

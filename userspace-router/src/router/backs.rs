@@ -142,10 +142,7 @@ impl<E: Engine> Router<E> {
                 else {
                     return self.close_back(queue);
                 };
-                // In place of one that broke it is not excused by its age.
-                if !exchange.is_replacement() {
-                    front.told.is_reused();
-                }
+                front.told.is_reused();
                 exchange.connected(queue, true, now);
                 // Not at once: whoever released it is in the middle of its own actions.
                 self.due.push(asker.front);

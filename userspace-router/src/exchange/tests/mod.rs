@@ -330,18 +330,6 @@ fn what_a_dead_connection_is() {
     scene.connected(5, true);
     let again = "abort(5) connect(81,fresh)";
     assert_eq!(scene.back_closed(5, Reason::Fin), again);
-    // Another used one may take its place, where places are short; nothing takes the place of that.
-    for (request, follows) in [
-        (GET, "abort(6) send(1,502) finished(true)"),
-        (PUT, "abort(6) connect(82)"),
-    ] {
-        let mut scene = Scene::asking(request, 2);
-        scene.told();
-        scene.connected(5, true);
-        assert_eq!(scene.back_closed(5, Reason::Fin), again);
-        scene.connected(6, true);
-        assert_eq!(scene.back_closed(6, Reason::Fin), follows);
-    }
     // One that has spoken was not dead.
     let mut scene = Scene::asking(GET, 2);
     scene.told();
