@@ -94,16 +94,20 @@ fn who_finds_all_connections_busy_waits_in_line() {
 
 #[test]
 fn who_waited_for_a_connection_that_ends_gets_another() {
-    // Each ends with its response, which does not say so.
-    let curt = || {
-        backend(|mut peer, number| {
+    // Each serves one request and does not say so: it ends at once, or when it is asked again.
+    let curt = |ends_late: bool| {
+        backend(move |mut peer, number| {
             peer.head();
             peer.send(ok(&number.to_string()));
+            if ends_late {
+                peer.head();
+            }
         })
     };
     let pool = "connections = 1\nwaiting = 100\nwaiting-ms = 60000";
     let limits = "connect-ms = 60000\nasking-ms = 60000";
-    for backends in [vec![curt()], vec![curt(), curt()]] {
+    let (soon, late) = (|| curt(false), || curt(true));
+    for backends in [vec![soon()], vec![soon(), soon()], vec![late()]] {
         let router = Router::with_pool(&backends, pool, limits);
         // Four at a time.
         for _ in 0..5 {
