@@ -106,8 +106,10 @@ impl Exchange {
         self.ask_next(problem, now);
     }
 
-    /// There is a connection: sends the head, and the body unless it waits for a verdict.
-    pub fn connected(&mut self, queue: u32, reused: bool, now: Instant) {
+    /// There is a connection: sends the head behind `prelude` (what a new connection begins with, in
+    /// one command, so that it goes with the head or not at all), and the body unless it waits for a
+    /// verdict.
+    pub fn connected(&mut self, queue: u32, reused: bool, mut prelude: Vec<u8>, now: Instant) {
         self.back = Some(Back {
             queue,
             reused,
@@ -117,7 +119,11 @@ impl Exchange {
             aborted: false,
         });
         let ask = self.asks();
-        let data = self.render(ask);
+        let mut data = self.render(ask);
+        if !prelude.is_empty() {
+            prelude.append(&mut data);
+            data = prelude;
+        }
         if data.len() > DATA_MAX as usize {
             // With what is added it is more than the engine takes in one command.
             return self.answer(problem::HEAD_TOO_LONG, now);

@@ -9,7 +9,7 @@ use super::token::Kind;
 use super::Router;
 use crate::address::Address;
 use crate::engine::{Engine, Socket};
-use crate::exchange::{Tag, Verdict};
+use crate::exchange::Verdict;
 use crate::pool::{Answer, Asker, Freed, Grant};
 use crate::proxy_protocol;
 
@@ -42,7 +42,7 @@ impl<E: Engine> Router<E> {
         match self.pool.ask(&backend, &link, asker, fresh, now) {
             Answer::Idle(queue) => {
                 front.told.is_reused();
-                exchange.connected(queue, true, now);
+                exchange.connected(queue, true, Vec::new(), now);
             }
             Answer::Connect(evicted) => {
                 if let Some(id) = evicted {
@@ -108,20 +108,12 @@ impl<E: Engine> Router<E> {
             self.end(Command::QueueAbort { id: queue });
             return self.unmade(&backend);
         }
-        if let Some(version) = link.proxy_protocol {
-            let ends = self.fronts.get(&asker.front).and_then(|front| front.ends);
-            let header = Command::Send {
-                id: queue,
-                data: proxy_protocol::render(version, ends),
-                if_quiet: false,
-                note: None,
-            };
-            let token = Kind::Tagged(Tag::IntoBack).token(asker.front, asker.serial);
-            self.engine.submit(header, token);
-        }
+        let ends = self.fronts.get(&asker.front).and_then(|front| front.ends);
+        let header = link.proxy_protocol;
+        let prelude = header.map(|version| proxy_protocol::render(version, ends));
         self.pool.made(queue, backend, link, asker.front);
         self.with_exchange(asker.front, now, |exchange| {
-            exchange.connected(queue, false, now);
+            exchange.connected(queue, false, prelude.unwrap_or_default(), now);
         });
     }
 
@@ -143,7 +135,7 @@ impl<E: Engine> Router<E> {
                     return self.close_back(queue);
                 };
                 front.told.is_reused();
-                exchange.connected(queue, true, now);
+                exchange.connected(queue, true, Vec::new(), now);
                 // Not at once: whoever released it is in the middle of its own actions.
                 self.due.push(asker.front);
             }

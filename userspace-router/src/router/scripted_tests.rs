@@ -92,10 +92,19 @@ async fn router(
     unasked: Vec<Incoming>,
     asked: fn(Token) -> Vec<Incoming>,
 ) -> (Router<Script>, UnboundedReceiver<Command>, TcpListener) {
+    router_of_pool("", request, unasked, asked).await
+}
+
+async fn router_of_pool(
+    pool: &str,
+    request: &str,
+    unasked: Vec<Incoming>,
+    asked: fn(Token) -> Vec<Incoming>,
+) -> (Router<Script>, UnboundedReceiver<Command>, TcpListener) {
     let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = backend.local_addr().expect("an address");
     let text = format!(
-        "engine = \"user\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[pool.p]\nbackends = [\"{address}\"]\n\
+        "engine = \"user\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n[pool.p]\nbackends = [\"{address}\"]\n{pool}\n\
          [[route]]\npool = \"p\"\n"
     );
     let config = Config::parse("f.toml", &text).expect("a configuration");
@@ -261,4 +270,22 @@ async fn queues_that_ran_out_are_503() {
         text = answer => text,
     };
     assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+}
+
+/// Or memory that was short could let one of them through alone.
+#[tokio::test]
+async fn a_proxy_header_and_the_request_behind_it_are_one_command() {
+    let pool = "proxy-protocol = \"v1\"";
+    let (mut router, mut submitted, _backend) =
+        router_of_pool(pool, REQUEST, Vec::new(), |_| Vec::new()).await;
+    let first = tokio::select! {
+        ended = router.run(std::future::pending()) => panic!("{ended:?}"),
+        first = submitted.recv() => first.expect("a command"),
+    };
+    let Command::Route { to: BACK, data, .. } = first else {
+        panic!("{first:?}");
+    };
+    let text = String::from_utf8(data).expect("text");
+    let begin = "PROXY UNKNOWN\r\nGET / HTTP/1.1\r\n";
+    assert!(text.starts_with(begin), "{text}");
 }

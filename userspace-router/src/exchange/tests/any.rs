@@ -248,7 +248,7 @@ fn run(scene: &mut Scene, watch: &mut Watch, input: Input) {
             let queue = 10 + watch.backs.len() as u32;
             watch.backs.push((queue, false));
             watch.waiting = false;
-            exchange.connected(queue, reused, now);
+            exchange.connected(queue, reused, Vec::new(), now);
         }
         Input::ConnectFailed if watch.connecting => {
             watch.connecting = false;

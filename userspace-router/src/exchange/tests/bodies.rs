@@ -279,7 +279,7 @@ fn a_head_goes_into_a_used_connection_only_if_it_is_quiet() {
     for (request, reused) in [(PUT, true), (GET, true), (PUT, false), (GET, false)] {
         let mut scene = Scene::asking(request, 1);
         scene.told();
-        scene.exchange.connected(5, reused, scene.now);
+        scene.exchange.connected(5, reused, Vec::new(), scene.now);
         let quiet = scene.actions().iter().any(|action| {
             matches!(
                 action,

@@ -80,7 +80,7 @@ impl Scene {
     }
 
     fn connected(&mut self, queue: u32, reused: bool) -> String {
-        self.exchange.connected(queue, reused, self.now);
+        self.exchange.connected(queue, reused, Vec::new(), self.now);
         self.told()
     }
 

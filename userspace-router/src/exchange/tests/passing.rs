@@ -12,7 +12,7 @@ const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
 fn allowed(head: &str, terms: Terms) -> Option<Relay> {
     let mut scene = Scene::new(head, 1, terms);
     scene.told();
-    scene.exchange.connected(5, false, scene.now);
+    scene.exchange.connected(5, false, Vec::new(), scene.now);
     let routes = scene.actions();
     routes.iter().find_map(|action| match action {
         Action::Command(Command::Route { relay, .. }, _) => relay.clone(),
