@@ -3,8 +3,10 @@
 
 use underpass_proto::{Body, Command, Event, ForwardResult, Reason, Side};
 
+use crate::peer::{noise, Peer};
 use crate::scene::{
-    chunked, forward, idle, length, to_chunked, to_until_close, until_close, Scene, HEAD,
+    chunked, forward, idle, length, tight_pair, to_chunked, to_until_close, until_close, Scene,
+    HEAD,
 };
 
 const EBADE: i32 = 52;
@@ -70,6 +72,38 @@ fn a_reset_is_never_the_end_of_an_until_close_body() {
         assert_eq!(scene.closed(from).reason, Reason::Reset);
         assert_eq!(target.until_reset(), b"");
     }
+}
+
+/// Nobody waits for what will never be whole.
+#[test]
+fn a_client_that_resets_behind_a_full_target_is_noticed() {
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (ours, theirs) = tight_pair();
+    let (to, target) = (scene.adopt(ours, Side::Back), Peer::new(theirs));
+    scene.forward(from, Some(to), length(1 << 30));
+    // More than the target takes, and more than is held back for it.
+    source.send(noise(200_000));
+    source.reset();
+    scene.fails(from, ForwardResult::SourceError);
+    assert_eq!(scene.closed(from).reason, Reason::Reset);
+    target.until_reset();
+}
+
+#[test]
+fn a_body_that_came_whole_before_the_reset_is_whole() {
+    let body = noise(30_000);
+    let mut scene = Scene::new();
+    let (from, mut source) = scene.source(Side::Front);
+    let (ours, theirs) = tight_pair();
+    let (to, mut target) = (scene.adopt(ours, Side::Back), Peer::new(theirs));
+    scene.forward(from, Some(to), length(30_000));
+    source.send(&body);
+    target.expect(&body[..100]);
+    source.reset();
+    target.expect(&body[100..]);
+    scene.completes(from, 30_000);
+    assert_eq!(scene.closed(from).reason, Reason::Reset);
 }
 
 #[test]

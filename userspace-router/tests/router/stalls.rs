@@ -225,7 +225,7 @@ fn a_route_and_a_listener_have_times_of_their_own() {
         peer.head();
         peer.head();
     });
-    let listener = format!("{LISTENER}\nhead-ms = 300");
+    let listener = format!("{LISTENER}\nhead-ms = 2000");
     let tables = format!(
         "[pool.p]\nbackends = [\"{backend}\"]\n[[route]]\npool = \"p\"\n[route.limits]\nresponse-ms = 100\n"
     );

@@ -4,8 +4,7 @@
 //! It keeps to `docs/netlink.md` and uses the module's own `framing`, needs no privilege
 //! and no module, and is what the other engine is measured against and compared with.
 //!
-//! Known differences: it does not refuse urgent data, which plain sockets put in line; and that a client was reset
-//! whose back-end takes nothing is seen when that takes something, or the body has stood still for too long.
+//! Known difference: it does not refuse urgent data, which plain sockets put in line.
 
 mod command;
 mod input;

@@ -322,6 +322,22 @@ impl Queue {
         }
     }
 
+    /// The target of the body that moves takes nothing now. A client whose connection broke meanwhile is not
+    /// waited for: nobody is there for the response, and a body that lacks something will never be whole. True
+    /// if it does. (What a back-end sent before it broke still goes to its client, as slow as that is.)
+    pub fn breaks_behind_target(&mut self) -> bool {
+        if !self.watches_for_error() {
+            return false;
+        }
+        self.notice_error();
+        let Some(stream) = self.stream.as_ref().filter(|_| self.broken.is_some()) else {
+            return false;
+        };
+        let unread = (self.pending().len() as u64).saturating_add(stream.unread());
+        self.receiver
+            .lacks(u32::try_from(unread).unwrap_or(u32::MAX))
+    }
+
     /// The connection resets when its last user lets go of it.
     pub fn reset(&mut self) {
         self.armed = None;
@@ -350,11 +366,13 @@ impl Queue {
         self.broken.get_or_insert(errno);
     }
 
-    /// True while nobody reads from the socket, so that only an error says that it broke.
-    pub fn is_waiting(&self) -> bool {
-        matches!(
-            self.receiver.state(),
-            State::Ready { .. } | State::Parked(_) | State::Ended(_)
-        )
+    /// True while nobody reads from the socket, so that only an error says that it broke, and it has not.
+    pub fn watches_for_error(&self) -> bool {
+        let watches = match self.receiver.state() {
+            State::Collecting(_) => false,
+            State::Moving { .. } => self.receiver.side() == Side::Front,
+            State::Ready { .. } | State::Parked(_) | State::Ended(_) => true,
+        };
+        watches && self.broken.is_none()
     }
 }

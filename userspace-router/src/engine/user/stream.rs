@@ -10,6 +10,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use bytes::BufMut;
+use rustix::io::ioctl_fionread;
 use rustix::net::{send, SendFlags};
 use socket2::SockRef;
 use tokio::io::Interest;
@@ -60,6 +61,15 @@ impl Stream {
     /// have heard of it yet.
     pub fn peek(&self) -> io::Result<usize> {
         self.socket().peek(&mut [MaybeUninit::uninit()])
+    }
+
+    /// Bytes that are there to be read, also of a connection that broke. Zero if nobody can say.
+    pub fn unread(&self) -> u64 {
+        match self {
+            Self::Tcp(socket) => ioctl_fionread(socket),
+            Self::Unix(socket) => ioctl_fionread(socket),
+        }
+        .unwrap_or_default()
     }
 
     /// `more` bytes follow at once, for which TCP waits with a packet that is not full.

@@ -116,7 +116,7 @@ impl Table {
             stream: queue.stream.clone()?,
             read: read && !queue.at_end,
             write,
-            error: queue.is_waiting() && queue.broken.is_none(),
+            error: !read && queue.watches_for_error(),
             until,
             again,
         })
@@ -147,6 +147,9 @@ impl Table {
                     Pump::Source => return true,
                     Pump::Target => {
                         self.wake_target(id);
+                        if self.breaks_behind_target(id) {
+                            self.input_ended(id);
+                        }
                         return false;
                     }
                     Pump::Over => {}
@@ -235,6 +238,11 @@ impl Table {
         if let Some(queue) = self.queues.get(&id) {
             queue.wake.notify_one();
         }
+    }
+
+    fn breaks_behind_target(&mut self, id: u32) -> bool {
+        let queue = self.queues.get_mut(&id);
+        queue.is_some_and(Queue::breaks_behind_target)
     }
 
     fn wake_target(&self, id: u32) {
