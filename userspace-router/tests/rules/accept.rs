@@ -335,9 +335,9 @@ fn both(scene: &Scene) -> (Heard, Heard) {
 #[test]
 fn accept_04_silence_by_route() {
     let short = "ask-ms = 200";
-    // As a decline: the next one.
+    // As a decline: the next one, which has the same time, and enough of it on a slow machine.
     for request in [put(5), chunked("hello")] {
-        let scene = Scene::new(2, "on-silence = \"decline\"", short);
+        let scene = Scene::new(2, "on-silence = \"decline\"", "ask-ms = 2000");
         scene.script(0, vec![Act::End]);
         assert_eq!(ask(&scene, &request), taken());
         let mut heard = [scene.heard(), scene.heard()];
