@@ -123,8 +123,9 @@ fn a_target_that_takes_too_little_is_slow() {
     let mut stream = target.stream.try_clone().expect("another handle");
     let reader = std::thread::spawn(move || {
         use std::io::Read;
-        while matches!(stream.read(&mut [0; 100]), Ok(1..)) {
-            std::thread::sleep(PAUSE);
+        // So many at a time that the window opens a little, or it stands still.
+        while matches!(stream.read(&mut [0; 1_000]), Ok(1..)) {
+            std::thread::sleep(10 * PAUSE);
         }
     });
     scene.fails(from, ForwardResult::TargetSlow);

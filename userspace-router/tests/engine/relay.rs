@@ -403,7 +403,8 @@ fn the_server_ends_behind_its_response() {
 fn a_response_that_is_too_slow() {
     let mut scene = Scene::new();
     let terms = Relay {
-        idle_ms: Some(600),
+        // Far more than between two bytes: else it stands still on a slow machine.
+        idle_ms: Some(1_500),
         idle_bytes: Some(1_000),
         ..relay()
     };
