@@ -17,6 +17,9 @@ const TERMS: Listen = Listen {
     connections: 100,
 };
 
+/// So long that a client which sends at once is in time, also on a slow machine.
+const IN_TIME: u32 = 1_500;
+
 fn client(address: SocketAddr) -> Peer {
     Peer::new(TcpStream::connect(address).expect("a connection"))
 }
@@ -25,7 +28,7 @@ fn client(address: SocketAddr) -> Peer {
 fn a_first_head_has_to_come_in_time() {
     let mut scene = Scene::new();
     let address = scene.listen_with(Listen {
-        head_ms: 300,
+        head_ms: IN_TIME,
         ..TERMS
     });
     let mut asked = client(address);
@@ -49,7 +52,7 @@ fn a_first_head_has_to_come_in_time() {
 fn a_late_client_can_read_why_although_it_goes_on_sending() {
     let mut scene = Scene::new();
     let address = scene.listen_with(Listen {
-        head_ms: 200,
+        head_ms: IN_TIME,
         ..TERMS
     });
     let mut slow = client(address);

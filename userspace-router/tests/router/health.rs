@@ -187,7 +187,8 @@ fn every_way_to_fail_a_check() {
 fn who_waits_for_a_place_blames_nobody() {
     let (slow, told, go) = patient("", ok("s"));
     let pool = "connections = 1\nwaiting = 10\nwaiting-ms = 60000\n[pool.p.eject]\nfailures = 1\n";
-    let router = Router::with_pool(&[slow], pool, "asking-ms = 1000");
+    // Enough for the first one to be asked, also on a slow machine.
+    let router = Router::with_pool(&[slow], pool, "asking-ms = 1500");
     let mut first = router.connect();
     first.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
     told.recv_timeout(PATIENCE).expect("the request arrives");
