@@ -124,9 +124,10 @@ def source_stalls():
                                      ("until-close", b"", 0)):
             length = {"length": 100} if framing == "length" else {}
             c, f, b, s = p.open(HEAD)
+            # Before the module's clock does: where nothing is sent it begins with the command.
+            began = time.monotonic()
             p.r.do("route", id=f, generation=1, to=b, framing=framing, data=HEAD, idle_ms=IDLE,
                    **length)
-            began = time.monotonic()
             c.sendall(sent)
             d = p.r.event("done", f)
             assert time.monotonic() - began > IDLE / 1000 * 0.9
