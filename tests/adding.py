@@ -6,6 +6,7 @@ A command is held in its middle: it needs the lock of the socket, which a send()
 the page that it is to send from is not there (userfaultfd).
 """
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -128,8 +129,10 @@ def waiting_for_the_lock(where="__lock_sock"):
     are not shown to be in mutex_lock())."""
     count = 0
     for thread in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{thread}/stack", encoding="ascii") as f:
-            count += where in f.read()
+        # One that was joined may still be on its way out.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/self/task/{thread}/stack", encoding="ascii") as f:
+                count += where in f.read()
     return count
 
 
