@@ -17,6 +17,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 release=${1:-$(uname -r)}
 series=$(grep -oE '^[0-9]+\.[0-9]+' <<<"$release") ||
 	die "'$release' is not the release of a kernel, such as 7.3.4+deb13-cloud-amd64"
+# Debian 13's own is 6.12, whose packages could all be installed, for nothing.
+[ "${series%%.*}" -ge 7 ] ||
+	die "the module is for Debian's backports kernel (7.3), not for $release; install that and boot it, or name it by KREL=RELEASE:
+    sudo apt-get install -t trixie-backports linux-image-cloud-amd64   # with trixie-backports among the sources"
 
 packages=(make gcc-14 rustc rust-src bindgen libelf-dev libssl-dev bc flex bison pahole kmod
 	python3 xz-utils "linux-source-$series" "linux-headers-$release")
