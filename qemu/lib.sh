@@ -11,6 +11,13 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=${UNDERPASS_CACHE:-/var/cache/underpass}
 export TOP CACHE
 
+# Neither Kbuild nor the mounts of in_root bear them.
+case $TOP$CACHE in *[[:space:]:]*)
+	printf "error: blanks and colons in '%s' or '%s' are more than Kbuild bears: move the checkout\n" "$TOP" "$CACHE" >&2
+	exit 1
+	;;
+esac
+
 # When the command that a person typed began, for all scripts that it calls.
 export UNDERPASS_BEGAN=${UNDERPASS_BEGAN:-$EPOCHSECONDS}
 
