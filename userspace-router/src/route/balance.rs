@@ -136,10 +136,11 @@ impl Balancer {
         candidates.sort_by_key(|&at| Reverse(self.members.get(at).map(|load| load.credit)));
     }
 
-    /// Compares what each would have, for its weight, with one more request.
+    /// Compares what each has for its weight. Not what it would have with one more request: the heaviest would
+    /// then be alone first wherever few requests are under way, and the others get none.
     fn compare_load(&self, a: usize, b: usize) -> std::cmp::Ordering {
         let share = |one: usize, other: usize| {
-            let outstanding = self.members.get(one).map_or(0, |load| load.outstanding + 1);
+            let outstanding = self.members.get(one).map_or(0, |load| load.outstanding);
             let weight = self.members.get(other).map_or(1, |load| load.weight);
             u128::from(outstanding) * u128::from(weight)
         };
@@ -186,6 +187,8 @@ fn mix(value: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
     use crate::config::HashBy;
 
@@ -246,6 +249,24 @@ mod tests {
             given[first] += 1;
         }
         assert_eq!(given, [30, 10]);
+    }
+
+    #[test]
+    fn where_few_ask_the_lighter_ones_have_their_turns_too() {
+        for under_way in 1..=4 {
+            let mut uneven = balancer(Balance::LeastOutstanding, &[3, 1]);
+            let (mut given, mut runs) = ([0, 0], VecDeque::new());
+            for _ in 0..400 {
+                let first = in_order(&mut uneven, vec![0, 1], 0)[0];
+                given[first] += 1;
+                uneven.began(first);
+                runs.push_back(first);
+                if runs.len() == under_way {
+                    runs.pop_front().into_iter().for_each(|at| uneven.ended(at));
+                }
+            }
+            assert!((100..=200).contains(&given[1]), "{under_way}: {given:?}");
+        }
     }
 
     #[test]
