@@ -56,7 +56,8 @@ async fn watch(table: Arc<Table>, index: usize, pool: Arc<Pool>, backend: Addres
         next = Instant::now() + rules.interval.mul_f64(0.9 + 0.2 * random());
         let outcome =
             match tokio::time::timeout(rules.timeout, ask(&backend, &rules, &pool.link)).await {
-                Ok(outcome) => outcome,
+                Ok(None) => continue,
+                Ok(Some(outcome)) => outcome,
                 Err(_) => Err(format!("no answer within {}", Ms(rules.timeout))),
             };
         table.checked(index, &backend, outcome);
@@ -76,17 +77,24 @@ fn random() -> f64 {
     f64::from(RandomState::new().hash_one(()) as u32) / f64::from(u32::MAX)
 }
 
-async fn ask(backend: &Address, rules: &Check, link: &Link) -> Result<(), String> {
-    let failed = |error: std::io::Error| error.to_string();
+/// Errnos (ENOMEM, ENFILE, EMFILE, ENOBUFS) of connections for which this side has no room.
+const NO_ROOM: [i32; 4] = [12, 23, 24, 105];
+
+/// What a back-end says. None: it could not be asked, which does not speak against it.
+async fn ask(backend: &Address, rules: &Check, link: &Link) -> Option<Result<(), String>> {
+    let unconnected = |error: std::io::Error| {
+        let here = error.raw_os_error().is_some_and(|e| NO_ROOM.contains(&e));
+        (!here).then(|| Err(error.to_string()))
+    };
     match backend {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address).await.map_err(failed)?;
-            ask_over(stream, backend, rules, link).await
-        }
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(&**path).await.map_err(failed)?;
-            ask_over(stream, backend, rules, link).await
-        }
+        Address::Tcp(address) => match TcpStream::connect(address).await {
+            Ok(stream) => Some(ask_over(stream, backend, rules, link).await),
+            Err(error) => unconnected(error),
+        },
+        Address::Unix(path) => match UnixStream::connect(&**path).await {
+            Ok(stream) => Some(ask_over(stream, backend, rules, link).await),
+            Err(error) => unconnected(error),
+        },
     }
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Peers that leave, break or stay silent.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::support::*;
 
@@ -233,4 +236,26 @@ fn descriptors_that_run_out_are_503_and_no_fault_of_the_back_end() {
     for _ in 0..4 {
         assert_eq!(client.get("/", ""), (200, "ok".to_owned()));
     }
+}
+
+#[test]
+fn a_check_without_a_descriptor_does_not_take_a_back_end_out() {
+    let bad = Arc::new(AtomicBool::new(false));
+    let moody = {
+        let bad = bad.clone();
+        backend(move |mut peer, _| {
+            let status = if bad.load(Ordering::SeqCst) { 500 } else { 200 };
+            peer.head();
+            peer.send(format!("HTTP/1.1 {status} S\r\nContent-Length: 0\r\n\r\n"));
+        })
+    };
+    let pool = "[pool.p.check]\npath = \"/\"\ninterval-ms = 10\nfall = 5";
+    let router = Router::with_pool(&[moody], pool, "idle-connections = 0");
+    descriptors(&router, "1");
+    // Long enough for many checks.
+    std::thread::sleep(Duration::from_millis(500));
+    bad.store(true, Ordering::SeqCst);
+    descriptors(&router, "1024");
+    // It was up until then.
+    router.said("is down after 5 bad checks: status 500");
 }
