@@ -31,7 +31,7 @@ use crate::say;
 use super::{Engine, EngineError, Incoming, Left, Listen, Refused, Socket, Token};
 use endings::Endings;
 use lost::{in_vain, AGAIN, DUMPS};
-use pending::{Entry, Pending, Wants};
+use pending::{Connection, Entry, Pending, Wants};
 use socket::{Channel, Read};
 
 const EPERM: i32 = 1;
@@ -379,7 +379,8 @@ impl Engine for KernelEngine {
             side,
             head_limit: Some(head_limit),
         };
-        self.give(&command, token, Wants::Queue(socket));
+        let wants = Wants::Queue(Connection::new(socket));
+        self.give(&command, token, wants);
     }
 
     fn submit(&mut self, command: Command, token: Token) {

@@ -23,7 +23,7 @@ pub enum Wants {
     /// Silence, too, as it ends something: else it is given again.
     End(Box<Command>),
     /// The new queue; the socket is closed here then.
-    Queue(TcpStream),
+    Queue(Connection),
     /// The new listener.
     #[expect(dead_code, reason = "held open until the kernel has it")]
     Listener(TcpListener),
@@ -33,6 +33,15 @@ pub enum Wants {
     Router,
     /// Whose router it is.
     Owner,
+}
+
+/// A connection that is handed over.
+#[derive(Debug)]
+pub struct Connection {
+    #[expect(dead_code, reason = "held open until the kernel has it")]
+    socket: TcpStream,
+    /// Its own end and the peer's, as long as it has both: of one that was reset since, nobody can tell.
+    ends: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// A command that was sent.
@@ -72,6 +81,20 @@ impl Wants {
             ending if Endings::is_one(ending) => Self::End(Box::new(ending.clone())),
             _ => Self::Nothing(None),
         }
+    }
+}
+
+impl Connection {
+    pub fn new(socket: TcpStream) -> Self {
+        let ends = socket.local_addr().ok().zip(socket.peer_addr().ok());
+        Self { socket, ends }
+    }
+
+    fn is(&self, queue: &QueueInfo) -> bool {
+        // The kernel names no link.
+        let same = |a: SocketAddr, b: SocketAddr| (a.ip(), a.port()) == (b.ip(), b.port());
+        let ends = self.ends.zip(queue.local.zip(queue.peer));
+        ends.is_some_and(|(mine, its)| same(mine.0, its.0) && same(mine.1, its.1))
     }
 }
 
@@ -147,14 +170,9 @@ impl Entry {
                     false => Found::Silence,
                 }
             }
-            Wants::Queue(socket) => {
-                let ends: (Option<SocketAddr>, _) =
-                    (socket.local_addr().ok(), socket.peer_addr().ok());
-                let same = |queue: &&QueueInfo| (queue.local, queue.peer) == ends;
-                match queues.iter().find(same) {
-                    Some(queue) => Found::Done(Box::new(queue.clone())),
-                    None => Found::Refused,
-                }
+            Wants::Queue(connection) => {
+                let found = queues.iter().find(|queue| connection.is(queue));
+                found.map_or(Found::Refused, |queue| Found::Done(Box::new(queue.clone())))
             }
             Wants::Listener(_) => Found::Refused,
             Wants::Cancel(id, generation) => match by_id(*id) {
@@ -281,6 +299,42 @@ mod tests {
         pending.ended(7, 2);
         let left = pending.before(3);
         assert_eq!(left.iter().map(|e| e.sequence).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_connection_is_found_also_if_it_was_reset_since_and_on_its_link() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (local, peer) = (socket.local_addr().ok(), socket.peer_addr().ok());
+        let watch = socket.try_clone().unwrap();
+        let mut connection = Connection::new(socket);
+        let accepted = socket2::Socket::from(listener.accept().unwrap().0);
+        accepted
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap();
+        drop(accepted);
+        while watch.peer_addr().is_ok() {
+            std::thread::yield_now();
+        }
+        let there = QueueInfo {
+            local,
+            peer,
+            ..samples::queue(7, Side::Back, State::Ended)
+        };
+        assert!(connection.is(&there));
+        let other = QueueInfo {
+            local: peer,
+            ..there.clone()
+        };
+        assert!(!connection.is(&other));
+        let address = |text: &str| text.parse::<SocketAddr>().ok();
+        connection.ends = address("[fe80::1%3]:5").zip(address("[fe80::2%3]:80"));
+        let linked = QueueInfo {
+            local: address("[fe80::1]:5"),
+            peer: address("[fe80::2]:80"),
+            ..there
+        };
+        assert!(connection.is(&linked));
     }
 
     #[test]
