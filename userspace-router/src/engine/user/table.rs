@@ -55,8 +55,13 @@ impl Table {
     }
 
     pub fn next_id(&mut self) -> u32 {
-        self.next = self.next.wrapping_add(1).max(1);
-        self.next
+        loop {
+            self.next = self.next.wrapping_add(1).max(1);
+            // After 2^32 of them an old one may still have its number.
+            if !self.queues.contains_key(&self.next) {
+                return self.next;
+            }
+        }
     }
 
     /// `from` names the listener and its terms.
@@ -249,5 +254,30 @@ impl Table {
         if let Some(to) = self.queues.get(&id).and_then(|queue| queue.target()) {
             self.wake(to);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::engine::Socket;
+
+    #[tokio::test]
+    async fn a_number_that_is_in_use_is_not_given_again() {
+        let (events, _kept) = tokio::sync::mpsc::unbounded_channel();
+        let mut table = Table::new(events);
+        let add = |table: &mut Table| {
+            let (mine, _theirs) = UnixStream::pair().unwrap();
+            let stream = Stream::new(Socket::Unix(mine)).unwrap();
+            table.add(stream, Side::Back, 64, None)
+        };
+        assert_eq!((add(&mut table), add(&mut table)), (1, 2));
+        table.remove(1);
+        // Some weeks later.
+        table.next = u32::MAX - 1;
+        let numbers = [(); 3].map(|()| add(&mut table));
+        assert_eq!(numbers, [u32::MAX, 1, 3]);
     }
 }
