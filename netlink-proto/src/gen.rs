@@ -148,9 +148,9 @@ pub mod router {
     pub const QUEUES: u16 = 9;
     /// Listeners of this router.
     pub const LISTENERS: u16 = 10;
-    /// Queues that the router has at once, of both sides. Above it connections are not
-    /// accepted, but wait in their listener's backlog, and `queue-add` is refused with
-    /// ENOSPC. Default 131072.
+    /// Queues that the router has at once, of both sides. Above it `queue-add` is refused
+    /// with ENOSPC. From seven eighths of it on connections are not accepted, but wait in
+    /// their listener's backlog: the rest is for back-ends. Default 131072.
     pub const QUEUES_MAX: u16 = 11;
     /// The largest number of this set.
     pub const MAX: u16 = 11;

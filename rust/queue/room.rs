@@ -19,6 +19,12 @@ pub const LISTENERS_MAX: u32 = 1024;
 /// Queues of one network namespace.
 pub const QUEUES_MAX: u32 = 1 << 20;
 
+/// How many of `most` queues there may be before clients wait. The rest is for back-ends: were all of them clients,
+/// none could be served, and whoever waits would take each place that one leaves.
+pub const fn for_clients(most: u32) -> u32 {
+    most - most / 8
+}
+
 /// A router has all the queues it asked for.
 pub const FULL: FdError = (
     ENOSPC,

@@ -8,7 +8,7 @@
 
 use super::lines::LastLines;
 use super::outbox::Outbox;
-use super::room::{FULL, LISTENERS_FULL, LISTENERS_MAX, QUEUES_FULL, QUEUES_MAX};
+use super::room::{for_clients, FULL, LISTENERS_FULL, LISTENERS_MAX, QUEUES_FULL, QUEUES_MAX};
 use super::waiting::Waiting;
 use super::{Queue, Room, Stats};
 use crate::framing::Side;
@@ -218,8 +218,8 @@ impl Router {
 
     /// Whether one more connection may be accepted for it.
     pub fn may_accept(&self) -> bool {
-        let room =
-            self.queues.taken() < self.queues_max() && self.stats.queues.taken() < QUEUES_MAX;
+        let room = self.queues.taken() < for_clients(self.queues_max())
+            && self.stats.queues.taken() < for_clients(QUEUES_MAX);
         room && (self.port() != 0 || self.state.lock().orphans < ORPHANS_MAX)
     }
 

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::os::fd::AsRawFd;
 
 /// Checks of this file.
-pub const PLAN: u32 = 17;
+pub const PLAN: u32 = 19;
 
 /// Routers of a namespace at once.
 const ROUTERS: usize = 256;
@@ -23,6 +23,7 @@ const LISTENERS: usize = 1024;
 pub fn run(tap: &mut Tap) -> Result<(), Failure> {
     terms(tap)?;
     queues(tap)?;
+    room_for_back_ends(tap)?;
     routers(tap)?;
     listeners(tap)
 }
@@ -92,6 +93,32 @@ fn queues(tap: &mut Tap) -> Result<(), Failure> {
     let added = good(heir.call(cmd::QUEUE_ADD, &add)?)?.len();
     tap.equal("queue-add: there is room again", added, 1);
     good(heir.call(cmd::ROUTER_DETACH, &[u32(router::GRACE, 0)])?)?;
+    Ok(())
+}
+
+fn room_for_back_ends(tap: &mut Tap) -> Result<(), Failure> {
+    let mut scene = Scene::with(&[u32(router::QUEUES_MAX, 8), u32(router::GRACE, 0)])?;
+    let mut clients = Vec::new();
+    for _ in 0..7 {
+        clients.push(scene.front(GET)?);
+    }
+    let waits = connect(scene.address)?;
+    let mut backs = Vec::new();
+    backs.push(scene.back()?);
+    let at = scene.about(cmd::LISTENER_GET, scene.listener)?.remove(0);
+    let got = (
+        at.get(listener::ACCEPTED),
+        scene.info()?.get(router::QUEUES),
+    );
+    let name = "clients leave an eighth of the queues for back-ends";
+    tap.equal(name, got, (Some(7), Some(8)));
+    let left = clients.remove(0).1.id();
+    scene.call(cmd::QUEUE_ABORT, &[u32(queue::ID, left)])?;
+    backs.push(scene.back()?);
+    let queues = scene.info()?.get(router::QUEUES);
+    let name = "who waits takes no place that a back-end needs";
+    tap.equal(name, queues, Some(8));
+    drop((waits, backs));
     Ok(())
 }
 
