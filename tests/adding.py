@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Commands of a router while another one takes over: the new one must not own a queue that it does not
-know of, and nothing is done to its queues behind its back.
+"""Commands of a router while another one takes over, or sees what is only half added: the new one must not own a
+queue that it does not know of, and nothing is done to its queues behind its back.
 
 A command is held in its middle: it needs the lock of the socket, which a send() keeps as long as
-the page that it is to send from is not there (userfaultfd).
+the page that it is to send from is not there (userfaultfd). Of a listening socket, setsockopt() does.
 """
 
 import contextlib
 import ctypes
 import mmap
 import os
+import socket
 import struct
 import sys
 import threading
@@ -20,6 +21,7 @@ from ynlrouter import NlError, Router, tap, wait_for
 USERFAULTFD = 323
 UFFDIO_API, UFFDIO_REGISTER, UFFDIO_ZEROPAGE = 0xC018AA3F, 0xC020AA00, 0xC020AA04
 REGISTER_MISSING = 1
+TCP_MD5SIG, MD5SIG_SIZE = 14, 216
 EPERM = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -28,9 +30,11 @@ class Missing:
     """A page that is not there until somebody brings it; who reads it waits."""
 
     def __enter__(self):
-        self.page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        # The one before it is there.
+        self.page = mmap.mmap(-1, 2 * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.page[0] = 0
         self.place = ctypes.c_char.from_buffer(self.page)
-        self.start = ctypes.addressof(self.place)
+        self.start = ctypes.addressof(self.place) + mmap.PAGESIZE
         # Also the kernel's own reading waits.
         self.fd = libc.syscall(USERFAULTFD, 0)
         assert self.fd >= 0, os.strerror(ctypes.get_errno())
@@ -124,6 +128,51 @@ def late():
         far.close()
 
 
+def keep_locked(sock, missing):
+    """setsockopt() that reads its first bytes without the lock, and the others with it. It sets nothing."""
+    result = libc.setsockopt(sock.fileno(), socket.IPPROTO_TCP, TCP_MD5SIG, ctypes.c_void_p(missing.start - 8), MD5SIG_SIZE)
+    assert result < 0, result
+
+
+def waits_to_adopt():
+    return waiting_for_the_lock() == 1 and waiting_for_the_lock("inet_getname") == 0
+
+
+def half_added():
+    """A listener whose socket is not adopted yet: nobody can name it, and so end it before that."""
+    r, other = Router(), Router()
+    seen = 0
+    for _ in range(40):
+        with socket.create_server(("127.0.0.1", 0)) as listening, Missing() as name, Missing() as adoption:
+            added = []
+            threads = [
+                threading.Thread(target=keep_locked, args=(listening, name)),
+                threading.Thread(target=lambda fd=listening.fileno(), to=added: to.append(r.do("listener-add", fd=fd))),
+                threading.Thread(target=keep_locked, args=(listening, adoption)),
+            ]
+            threads[0].start()
+            name.wanted()
+            threads[1].start()
+            wait_for("the addition asks for the name", lambda: waiting_for_the_lock("inet_getname") == 1)
+            threads[2].start()
+            wait_for("both wait for the lock", lambda: waiting_for_the_lock() == 2)
+            name.bring()
+            adoption.wanted()
+            # Who got the lock first, was for the scheduler to say.
+            wait_for("the addition", lambda to=added: to or waits_to_adopt())
+            shown = other.dump("listener-get")
+            early = shown and not added
+            seen += not added
+            adoption.bring()
+            for thread in threads:
+                thread.join()
+            assert not early, f"it is shown before it is adopted: {shown}"
+            r.do("listener-del", id=added[0]["id"])
+    assert seen, "the addition never waited for the lock to adopt"
+    r.close()
+    other.close()
+
+
 def waiting_for_the_lock(where="__lock_sock"):
     """Threads of ours that wait for the lock of a socket, or are in some function (those that wait for a mutex
     are not shown to be in mutex_lock())."""
@@ -139,6 +188,7 @@ def waiting_for_the_lock(where="__lock_sock"):
 TESTS = [
     ("a queue added beside a takeover is refused, and gone", beside_a_takeover),
     ("a command that was late for a takeover is refused", late),
+    ("a listener is not shown before it is adopted", half_added),
 ]
 if DEBUG:
     print(f"TAP version 13\n1..{len(TESTS)}")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All objects, and the threads that serve them. What happens by time is in `clock.rs`.
 //!
-//! Invariants: the tables hold exactly the routers, listeners and queues that exist; ids are
-//! not used twice at the same time.
+//! Invariants: the tables hold exactly the routers, listeners and queues that exist, of the latter two
+//! what is adopted; ids are not used twice at the same time.
 
 #![forbid(unsafe_code)]
 
@@ -11,14 +11,14 @@ use super::room::ROUTERS_MAX;
 use super::table::Table;
 use super::{Listener, Queue, Router, Stats, Terms};
 use crate::sys::global::Global;
-use crate::sys::hook;
+use crate::sys::hook::{self, Endpoint};
 use crate::sys::netns::{Namespaces, NetId};
 use crate::sys::owner::Owners;
 use crate::sys::sock::{FdError, Kind};
 use crate::sys::worker::Workers;
 use crate::sys::workqueue::Workqueue;
 use kernel::prelude::*;
-use kernel::rbtree::RBTree;
+use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::workqueue::{impl_has_delayed_work, new_delayed_work, DelayedWork};
@@ -195,45 +195,36 @@ impl Engine {
         Ok(router)
     }
 
-    /// Puts a queue in the table and adopts its socket if `fits` allows it.
+    /// Adopts the socket of a queue, if `fits` allows it, and puts the queue in the table.
     pub fn add_queue(
         self: &Arc<Self>,
         queue: &Arc<Queue>,
         fits: impl FnOnce(&Kind) -> Result<(), FdError>,
     ) -> Result<(), FdError> {
         queue.router.enter_queue()?;
-        self.queues.add(queue).map_err(|_| {
-            queue.router.leave_queue();
-            NO_MEMORY
-        })?;
+        let adopted = adopt(queue.id, queue, fits);
+        let node = adopted.inspect_err(|_| queue.router.leave_queue())?;
+        self.queues.add(queue.id, node);
         if let Some(listener) = self.listener(queue.listener) {
             listener.entered();
         }
         self.arm();
-        hook::adopt(queue, fits).inspect_err(|_| self.remove_queue(queue))
+        Ok(())
     }
 
-    /// Puts a listener in the table and adopts its socket if `fits` allows it.
+    /// Adopts the socket of a listener, if `fits` allows it, and puts the listener in the table.
     pub fn add_listener(
         self: &Arc<Self>,
         listener: &Arc<Listener>,
         fits: impl FnOnce(&Kind) -> Result<(), FdError>,
     ) -> Result<(), FdError> {
         listener.router.enter_listener()?;
-        let (id, value) = (listener.id, listener.clone());
-        let mut tables = self.tables.lock();
-        let inserted = tables
-            .listeners
-            .try_create_and_insert(id, value, GFP_KERNEL);
-        drop(tables);
-        inserted.map_err(|_| {
-            listener.router.leave_listener();
-            NO_MEMORY
-        })?;
+        let adopted = adopt(listener.id, listener, fits);
+        let node = adopted.inspect_err(|_| listener.router.leave_listener())?;
+        let replaced = self.tables.lock().listeners.insert(node);
+        drop(replaced);
         self.arm();
-        hook::adopt(listener, fits).inspect_err(|_| {
-            self.remove_listener(listener);
-        })
+        Ok(())
     }
 
     /// Takes a queue out of the table.
@@ -287,6 +278,18 @@ impl Engine {
         }
         drop(dropped);
     }
+}
+
+/// Adopts the socket of `this`, which then has its place in a table. Not before: who is found there
+/// can be ended, by another command or by the clock, and what is not adopted yet has nothing to let go
+/// of. It would be adopted afterwards, for ever.
+fn adopt<T: Endpoint>(
+    id: u32,
+    this: &Arc<T>,
+    fits: impl FnOnce(&Kind) -> Result<(), FdError>,
+) -> Result<RBTreeNode<u32, Arc<T>>, FdError> {
+    let node = RBTreeNode::new(id, this.clone(), GFP_KERNEL).map_err(|_| NO_MEMORY)?;
+    hook::adopt(this, fits).map(|()| node)
 }
 
 fn after<T>(tree: &RBTree<u32, Arc<T>>, last: u32) -> Option<Arc<T>> {

@@ -127,7 +127,7 @@ impl Listener {
         });
         let queue = Queue::new(&self.engine, &self.router, child, rx, limit, from);
         let result = queue.and_then(|queue| {
-            // Locked, so that nobody ends it between the table and its socket.
+            // Locked, so that it does not end between its adoption and the table.
             let _inner = queue.inner.lock();
             self.engine.add_queue(&queue, unclaimed).map_err(|e| e.0)
         });

@@ -41,13 +41,11 @@ impl Table {
         self.shard(id)?.lock().get(&id).cloned()
     }
 
-    /// Adds one, whose number no other has. ENOMEM.
-    pub fn add(&self, queue: &Arc<Queue>) -> Result {
-        let node = RBTreeNode::new(queue.id, queue.clone(), GFP_KERNEL)?;
-        if let Some(shard) = self.shard(queue.id) {
+    /// Adds the queue of `node`, whose number, `id`, no other has.
+    pub fn add(&self, id: u32, node: RBTreeNode<u32, Arc<Queue>>) {
+        if let Some(shard) = self.shard(id) {
             shard.lock().insert(node);
         }
-        Ok(())
     }
 
     /// Takes one out; false if it was not there.
