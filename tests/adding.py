@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Commands of a router while another one takes over, or sees what is only half added: the new one must not own a
-queue that it does not know of, and nothing is done to its queues behind its back.
+"""Commands of a router while another one takes over, or looks at what is half added or half ended: the
+new one must not own a queue that it does not know of, nothing is done to its queues behind its back, and a
+listener that it is shown listens.
 
 A command is held in its middle: it needs the lock of the socket, which a send() keeps as long as
 the page that it is to send from is not there (userfaultfd). Of a listening socket, setsockopt() does.
@@ -173,6 +174,26 @@ def half_added():
     other.close()
 
 
+def half_ended():
+    """A listener that was ended, and whose socket cannot be let go yet: who takes over must not count on it."""
+    r, other = Router(), Router()
+    with socket.create_server(("127.0.0.1", 0)) as listening, Missing() as missing:
+        number = r.do("listener-add", fd=listening.fileno())["id"]
+        keeper = threading.Thread(target=keep_locked, args=(listening, missing))
+        ender = threading.Thread(target=lambda: r.do("listener-del", id=number))
+        keeper.start()
+        missing.wanted()
+        ender.start()
+        wait_for("the end waits for the socket", lambda: waiting_for_the_lock() == 1)
+        shown = other.dump("listener-get")
+        missing.bring()
+        keeper.join()
+        ender.join()
+        assert not shown, f"it is shown though it was ended: {shown}"
+    r.close()
+    other.close()
+
+
 def waiting_for_the_lock(where="__lock_sock"):
     """Threads of ours that wait for the lock of a socket, or are in some function (those that wait for a mutex
     are not shown to be in mutex_lock())."""
@@ -189,6 +210,7 @@ TESTS = [
     ("a queue added beside a takeover is refused, and gone", beside_a_takeover),
     ("a command that was late for a takeover is refused", late),
     ("a listener is not shown before it is adopted", half_added),
+    ("a listener is not shown once it was ended", half_ended),
 ]
 if DEBUG:
     print(f"TAP version 13\n1..{len(TESTS)}")

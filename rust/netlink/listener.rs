@@ -123,8 +123,14 @@ impl Do for Get {
 
 impl List for Get {
     fn fill(dump: &mut Dump<'_>) -> Result {
-        let next =
-            |engine: &Engine, last| engine.listener_after(last).map(|l| (l.id, l.router.net, l));
+        // One that was ended may still be emptied: whoever takes over must not count on it.
+        let next = |engine: &Engine, mut last| loop {
+            let l = engine.listener_after(last)?;
+            if !l.has_ended() {
+                break Some((l.id, l.router.net, l));
+            }
+            last = l.id;
+        };
         list(dump, cmd::LISTENER_GET, next, reply::listener)
     }
 }
