@@ -114,6 +114,14 @@ pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
     name.len() == other.len() && name.iter().map(dashed).eq(other.iter().map(dashed))
 }
 
+/// Whether a back-end may take this for a length or a coding, though it is none.
+pub fn is_framing_in_disguise(name: &str) -> bool {
+    let is = |known: &&str| {
+        is_alike(name.as_bytes(), known.as_bytes()) && !name.eq_ignore_ascii_case(known)
+    };
+    ["content-length", "transfer-encoding"].iter().any(is)
+}
+
 /// One of `Lines`.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'l> {

@@ -114,6 +114,10 @@ impl Request {
             if connection.removes(name) || fields::is_one_of(name, &["expect", "upgrade"]) {
                 continue;
             }
+            // What frames the body here must be what frames it there.
+            if fields::is_framing_in_disguise(name) {
+                continue;
+            }
             match target.authority {
                 Some(host) if name.eq_ignore_ascii_case("host") => kept.put(name, host.as_bytes()),
                 _ => kept.take(name, header.value),

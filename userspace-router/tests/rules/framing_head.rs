@@ -172,6 +172,41 @@ fn framing_02_only_chunked_once() {
 }
 
 #[test]
+fn framing_02_what_a_back_end_may_take_for_length_or_coding_is_not_passed_on() {
+    let scene = Scene::plain();
+    // CGI and its kind tell `_` from `-` no more than lower from upper case: one of these would be a second length or
+    // coding there, or the only one, and the next request its content.
+    for disguise in [
+        "Content_Length: 38",
+        "content_length: 0",
+        "CONTENT_LENGTH: 1",
+        "Transfer_Encoding: chunked",
+        "transfer_ENCODING: identity",
+    ] {
+        for (lines, body) in [
+            (vec!["GET / HTTP/1.1", "Host: a"], ""),
+            (
+                vec!["POST / HTTP/1.1", "Host: a", "Content-Length: 2"],
+                "hi",
+            ),
+        ] {
+            let asked = ["Expect: 100-continue"];
+            let added = if body.is_empty() { &[][..] } else { &asked };
+            let head = [lines[0], disguise]
+                .iter()
+                .chain(&lines[1..])
+                .fold(String::new(), |all, line| all + line + "\r\n");
+            passes(
+                &scene,
+                format!("{head}\r\n{body}"),
+                &passed_on(&lines, added),
+                body,
+            );
+        }
+    }
+}
+
+#[test]
 fn framing_03_content_length_is_digits() {
     let scene = Scene::plain();
     for value in [
