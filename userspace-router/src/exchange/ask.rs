@@ -116,6 +116,7 @@ impl Exchange {
             spoke: false,
             closed: false,
             reusable: true,
+            early: false,
             aborted: false,
         });
         let ask = self.asks();

@@ -129,6 +129,8 @@ struct Back {
     closed: bool,
     /// It may serve another exchange.
     reusable: bool,
+    /// It answered instead of accepting: what it takes the body for is in doubt.
+    early: bool,
     /// It was told to reset its connection.
     aborted: bool,
 }

@@ -91,7 +91,8 @@ impl Exchange {
         let lives_on = response.keep_alive && response.length != Length::UntilClose;
         // A final answer instead of 100. If it is a success and the back-end goes on
         // reading, so does the upload. A client that waits for 100 may send its body now,
-        // as some do, or none: so that no next request is taken for it, there is none.
+        // as some do, or none: so that no next request is taken for it, there is none. Nor may
+        // the back-end take the body for one, whose answer would be somebody else's.
         let goes_on =
             self.phase == Phase::Asking && (200..300).contains(&response.status) && lives_on;
         let unfinished = match self.upload {
@@ -111,6 +112,7 @@ impl Exchange {
         }
         if let Some(back) = self.back.as_mut() {
             back.reusable &= lives_on;
+            back.early = goes_on;
         }
         self.deadline = None;
         let route = Command::Route {
@@ -186,7 +188,7 @@ impl Exchange {
             return;
         };
         let queue = back.queue;
-        match back.reusable {
+        match back.reusable && !back.early {
             true => self.actions.push(Action::Release { queue }),
             false => self.command(Command::QueueDel { id: queue }, Tag::Ending),
         }

@@ -106,6 +106,7 @@ impl Exchange {
             closed: false,
             // It reads on; the pool does not keep it.
             reusable: true,
+            early: false,
             aborted: false,
         });
         if exchange.upload != Upload::Moving && exchange.download == Download::Awaiting {

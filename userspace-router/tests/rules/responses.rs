@@ -144,9 +144,9 @@ fn responses_01_a_back_end_that_reads_on_gets_the_whole_body() {
         ),
     ] {
         // Before the body, instead of 100; and in mid-body.
-        for acts in [
-            vec![Act::Ok("ok"), Act::Body],
-            vec![Act::Accept, Act::Ok("ok"), Act::Body],
+        for (acts, pooled) in [
+            (vec![Act::Ok("ok"), Act::Body], false),
+            (vec![Act::Accept, Act::Ok("ok"), Act::Body], true),
         ] {
             // The 100 for a body that is read has been said: it must not come again.
             let acts: Vec<_> = acts
@@ -167,14 +167,36 @@ fn responses_01_a_back_end_that_reads_on_gets_the_whole_body() {
             let heard = scene.heard();
             assert_eq!(heard.content(), b"firstlater");
             scene.logged(" status=200 reason=- ");
-            // Both ended exactly: both go on.
+            // Both ended exactly: both go on, where the back-end has said that it reads the body.
             scene.script(0, crate::scene::take());
             client.send(PROBE);
             assert_eq!(client.answer("GET").expect("an answer").text(), "ok");
-            assert_eq!(scene.heard().connection, heard.connection);
+            let same = scene.heard().connection == heard.connection;
+            assert_eq!(same, pooled, "{heard:?}");
             scene.logged(" target=/probe ");
         }
     }
+}
+
+#[test]
+fn responses_01_a_body_that_a_back_end_takes_for_a_request_is_answered_to_nobody() {
+    let scene = Scene::plain();
+    // It answers by the head, and takes what is behind it for the next one, whose answer takes its time.
+    scene.script(0, vec![sends(ok("ok"))]);
+    scene.script_for(0, "/slow", vec![]);
+    scene.script_for(0, "/probe", vec![Act::Ok("ok")]);
+    let body = "GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut client = scene.connect();
+    client.send(post(&format!("Content-Length: {}\r\n", body.len()), body));
+    assert_eq!(client.answer("POST").expect("an answer").text(), "ok");
+    scene.logged(" status=200 ");
+    let (first, second) = (scene.heard(), scene.heard());
+    let slow = (second.connection, second.target());
+    assert_eq!(slow, (first.connection, "/slow"));
+    let mut other = scene.connect();
+    other.send(PROBE);
+    assert_eq!(other.answer("GET").expect("an answer").text(), "ok");
+    assert_ne!(scene.heard().connection, first.connection);
 }
 
 #[test]

@@ -496,6 +496,12 @@ fn an_early_answer() {
         scene.told();
         scene.connected(5, false);
         assert_eq!(scene.back_head(5, response), follows);
+        if response == OK {
+            // Whether it was the body that it read, it never said.
+            assert_eq!(scene.back_done(5, ForwardResult::Complete, 5), "");
+            let end = scene.front_done(ForwardResult::Complete, 10);
+            assert_eq!(end, "del(5) finished(true)");
+        }
     }
 }
 
