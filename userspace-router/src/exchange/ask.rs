@@ -39,7 +39,9 @@ impl Exchange {
         };
         self.next += 1;
         self.plain = false;
-        self.connect(backend, false);
+        // What wants a tunnel is not sent again, so it must not meet the end of a used connection; and the tunnel
+        // would have it to itself anyway.
+        self.connect(backend, self.wants_tunnel);
     }
 
     /// What the client is told when nobody took its request. One that declined or was full may take it

@@ -55,7 +55,7 @@ pub enum Action {
     Connect {
         /// Whereto.
         backend: Address,
-        /// Idle connections will not do: one just proved dead.
+        /// Idle connections will not do: one just proved dead, or a tunnel is wanted.
         fresh: bool,
     },
     /// The response of this queue, which may be passed on without being shown, is not to be.

@@ -97,6 +97,23 @@ fn responses_04_a_reset_goes_over() {
 }
 
 #[test]
+fn responses_04_an_upgrade_does_not_hang_on_a_used_connection() {
+    let scene = Scene::plain();
+    // One is pooled. It may end while a head is on its way, which nobody would send again.
+    let mut client = scene.connect();
+    client.send(PROBE);
+    assert_eq!(client.answer("GET").expect("an answer").text(), "ok");
+    let first = scene.heard().connection;
+    scene.logged(" target=/probe ");
+    scene.script(0, vec![sends(SWITCH), Act::Fin]);
+    client.send(UPGRADE);
+    assert_eq!(client.answer("GET").expect("an answer").status, 101);
+    client.half_close();
+    assert_ne!(scene.heard().connection, first);
+    scene.logged(" status=101 ");
+}
+
+#[test]
 fn responses_04_without_101_it_is_http() {
     let scene = Scene::plain();
     for response in [

@@ -104,7 +104,7 @@ fn an_upgrade_that_the_back_end_does_not_want_is_an_exchange_like_any_other() {
     // A decline goes to the next, and the last decline to the client.
     let mut scene = waiting(UPGRADE);
     let decline = "HTTP/1.1 421 No\r\nContent-Length: 0\r\n\r\n";
-    assert_eq!(scene.back_head(5, decline), "abort(5) connect(82)");
+    assert_eq!(scene.back_head(5, decline), "abort(5) connect(82,fresh)");
     assert_eq!(scene.connected(6, false), "send(6,head)");
     assert_eq!(
         scene.back_head(6, decline),
@@ -120,6 +120,13 @@ fn an_upgrade_that_the_back_end_does_not_want_is_an_exchange_like_any_other() {
 
 #[test]
 fn an_upgrade_is_not_asked_twice() {
+    // So it gets no connection that may end by itself at any moment.
+    for request in [UPGRADE, CONNECT] {
+        let mut scene = Scene::new(request, 2, connecting());
+        assert_eq!(scene.told(), "connect(81,fresh)");
+        scene.exchange.connect_failed(Verdict::Down, scene.now);
+        assert_eq!(scene.told(), "connect(82,fresh)");
+    }
     let mut scene = Scene::asking(UPGRADE, 2);
     scene.told();
     scene.connected(5, true);
