@@ -107,8 +107,16 @@ impl Forwarded {
         self.style == Style::None || !is_about_the_client(name.as_bytes()) || !self.trust.is_empty()
     }
 
-    /// Writes the fields of this hop. `kept` is what came in, `host` what the client asked for.
-    pub(super) fn write(&self, out: &mut Vec<u8>, kept: &Lines, host: &str, client: IpAddr) {
+    /// Writes the fields of this hop. `kept` is what came in, `host` what the client asked for; what the route
+    /// says by itself, as `said` tells, stands for X-Forwarded-Proto and X-Forwarded-Host.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        kept: &Lines,
+        host: &str,
+        client: IpAddr,
+        said: impl Fn(&str) -> bool,
+    ) {
         let trusted = self.trusts(client);
         let client = client.to_canonical();
         let came = |name| trusted && kept.iter().any(|line| is_same(line.name, name));
@@ -124,10 +132,10 @@ impl Forwarded {
             }
             put_address(out, client);
             out.extend_from_slice(b"\r\n");
-            if !came("x-forwarded-proto") {
+            if !came("x-forwarded-proto") && !said("x-forwarded-proto") {
                 out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
             }
-            if !came("x-forwarded-host") && !host.is_empty() {
+            if !came("x-forwarded-host") && !said("x-forwarded-host") && !host.is_empty() {
                 fields::put(out, "X-Forwarded-Host", host.as_bytes());
             }
         }
@@ -256,7 +264,7 @@ mod tests {
         for line in kept.iter().filter(|line| forwarded.passes(line, client)) {
             out.extend_from_slice(line.bytes);
         }
-        forwarded.write(&mut out, &kept, "a:80", client);
+        forwarded.write(&mut out, &kept, "a:80", client, |_| false);
         String::from_utf8(out).unwrap().replace("\r\n", "|")
     }
 

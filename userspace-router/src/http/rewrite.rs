@@ -150,6 +150,15 @@ impl Edit {
         self.add.len()
     }
 
+    /// True if it adds a field of this name.
+    fn adds(&self, name: &str) -> bool {
+        let mut lines = self.add.split(|&b| b == b'\n');
+        lines.any(|line| {
+            let added = line.split(|&b| b == b':').next().unwrap_or_default();
+            fields::is_alike(added, name.as_bytes())
+        })
+    }
+
     fn removes(&self, line: &Line) -> bool {
         self.remove.iter().any(|name| line.is(name))
     }
@@ -302,7 +311,10 @@ impl Request {
             fields::put(&mut out, "Host", host.as_bytes());
         }
         let (kept, client) = (&self.kept, hop.client);
-        rewrite.forwarded.write(&mut out, kept, self.host(), client);
+        let said = |name: &str| rewrite.request.adds(name);
+        rewrite
+            .forwarded
+            .write(&mut out, kept, self.host(), client, said);
         rewrite.put_via(&mut out, self.version);
         self.hop_by_hop(&mut out, rewrite);
         if ask {

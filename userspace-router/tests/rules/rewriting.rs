@@ -223,6 +223,33 @@ fn heads_04_what_back_ends_are_told_about_the_client() {
 }
 
 #[test]
+fn heads_04_a_route_may_say_how_the_client_came() {
+    // Whatever ends TLS stands in front, and may be no proxy of HTTP.
+    for trust in ["", "trust = [\"127.0.0.0/8\"]\n"] {
+        let heads = format!(
+            "[route.heads]\n{trust}request-remove = [\"x-forwarded-proto\"]\n\
+             request-add = [\"X-Forwarded-Proto: https\", \"x-forwarded-host: b\"]"
+        );
+        let scene = Scene::new(1, &heads, "");
+        for sent in [None, Some("X-Forwarded-Proto: http")] {
+            let mut client = scene.connect();
+            let lines = ["GET / HTTP/1.1", "Host: a"];
+            client.send(request(&lines.into_iter().chain(sent).collect::<Vec<_>>()));
+            assert_eq!(client.answer("GET").expect("an answer").status, 200);
+            let heard = scene.heard();
+            let begins = |line: &&str| line.to_ascii_lowercase().starts_with("x-forwarded-");
+            let told: Vec<_> = heard.head.lines().filter(begins).collect();
+            let expected = [
+                "X-Forwarded-For: 127.0.0.1",
+                "X-Forwarded-Proto: https",
+                "x-forwarded-host: b",
+            ];
+            assert_eq!(told, expected, "{trust}{sent:?}");
+        }
+    }
+}
+
+#[test]
 fn heads_03_a_client_cannot_take_back_what_a_trusted_proxy_says_of_it() {
     let scene = Scene::new(1, "[route.heads]\ntrust = [\"127.0.0.0/8\"]", "");
     let mut client = scene.connect();
