@@ -69,3 +69,18 @@ pub fn content_length(headers: &[Header]) -> Result<Option<u64>, Problem> {
         .map(Some)
         .ok_or(problem::BAD_LENGTH)
 }
+
+/// What the value of this field is where it says how long a body is, in the one spelling that nobody reads in another
+/// way: `chunked` in lower case, a length without zeros in front. It was checked before.
+pub fn plain<'v>(name: &str, value: &'v [u8]) -> &'v [u8] {
+    if fields::is_one_of(name, &["transfer-encoding"]) && value != b"chunked" {
+        return b"chunked";
+    }
+    let mut value = value;
+    if fields::is_one_of(name, &["content-length"]) {
+        while let Some(rest) = value.strip_prefix(b"0").filter(|rest| !rest.is_empty()) {
+            value = rest;
+        }
+    }
+    value
+}

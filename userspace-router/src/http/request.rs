@@ -120,7 +120,7 @@ impl Request {
             }
             match target.authority {
                 Some(host) if name.eq_ignore_ascii_case("host") => kept.put(name, host.as_bytes()),
-                _ => kept.take(name, header.value),
+                _ => kept.take(name, body::plain(name, header.value)),
             }
         }
         let host = target.authority.unwrap_or(field_host);
