@@ -175,9 +175,12 @@ pub const BAD_MAX_FORWARDS: Problem = request(
     "bad-max-forwards",
     "Max-Forwards must be digits, once.",
 );
-/// Upgrade is no list of protocols.
-pub const BAD_UPGRADE: Problem =
-    request(400, "bad-upgrade", "Upgrade must be a list of protocols.");
+/// Upgrade is no list of protocols, or names more than anybody needs.
+pub const BAD_UPGRADE: Problem = request(
+    400,
+    "bad-upgrade",
+    "Upgrade must be a list of protocols, 16 at the most.",
+);
 /// The request came through here too often.
 pub const LOOP: Problem = other(
     502,

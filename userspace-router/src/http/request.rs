@@ -13,6 +13,9 @@ use super::problem::{self, Problem};
 use super::target::{self, Target};
 use super::Version;
 
+/// Protocols that a client may offer to switch to; each has memory of its own as long as the request lives.
+const PROTOCOLS_MAX: usize = 16;
+
 /// A request that may be forwarded.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -271,9 +274,11 @@ fn upgrade(
     fields::values(headers, "upgrade")
         .flat_map(line::list)
         .filter(|protocol| !protocol.is_empty())
-        .map(|protocol| {
+        .enumerate()
+        .map(|(nth, protocol)| {
             let is_protocol = protocol.splitn(2, |&b| b == b'/').all(is_token);
-            let text = std::str::from_utf8(protocol).ok().filter(|_| is_protocol);
+            let fits = is_protocol && nth < PROTOCOLS_MAX;
+            let text = std::str::from_utf8(protocol).ok().filter(|_| fits);
             text.map(str::to_owned).ok_or(problem::BAD_UPGRADE)
         })
         .collect()

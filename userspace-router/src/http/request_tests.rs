@@ -264,6 +264,28 @@ fn an_upgrade_is_one_only_if_all_is_there() {
 }
 
 #[test]
+fn an_upgrade_offers_so_many_protocols() {
+    // As long as the request lives each takes many times the memory of its bytes in the head.
+    for (count, fits) in [(16, true), (17, false)] {
+        let offers = "a,".repeat(count);
+        for fields in [
+            format!("Upgrade: {offers}"),
+            "Upgrade: a\r\n".repeat(count).trim_end().to_owned(),
+        ] {
+            let head =
+                format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n{fields}\r\n\r\n");
+            let offered = parse(&head).map(|request| request.upgrade.len());
+            let expected = if fits {
+                Ok(count)
+            } else {
+                Err(problem::BAD_UPGRADE)
+            };
+            assert_eq!(offered, expected, "{head}");
+        }
+    }
+}
+
+#[test]
 fn max_forwards_is_for_two_methods() {
     let hops = |method, value| {
         let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {value}\r\n\r\n");
