@@ -13,7 +13,7 @@
 //! Invariant: zero is the note of a queue on which no request was ever answered. The layout is an
 //! agreement between versions of the router; whoever changes it moves the bit that is always set.
 
-use super::Exchange;
+use super::{Download, Exchange};
 use crate::http::Version;
 
 const ANSWERED: u64 = 1 << 63;
@@ -85,9 +85,9 @@ impl Note {
 }
 
 impl Exchange {
-    /// With what sends the request on.
+    /// With what sends the request on. Its body may go behind the final response.
     pub(super) fn note_asked(&self) -> Option<u64> {
-        Some(self.note(false))
+        Some(self.note(self.download != Download::Awaiting))
     }
 
     /// With what is the last that the router sends the client.

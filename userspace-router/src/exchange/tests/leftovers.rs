@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What an attempt leaves behind that ended between being asked for and being done: nothing of it is for the
-//! next one.
+//! next one. And what a router leaves to the next one.
 
 use super::*;
 
@@ -85,4 +85,31 @@ fn a_head_that_is_too_long_with_what_is_added_is_the_clients_fault() {
     assert!(told.starts_with("abort(5) send(1,431)"), "{told}");
     assert_eq!(scene.exchange.record.asked.len(), 1);
     assert_eq!(scene.exchange.record.asked[0].1, Verdict::Asked);
+}
+
+#[test]
+fn a_router_that_comes_after_waits_for_no_response_that_went_before_the_body() {
+    for (response, answered) in [
+        ("HTTP/1.1 100 Continue\r\n\r\n", false),
+        (OK, true),
+        ("HTTP/1.1 204 No\r\n\r\n", true),
+    ] {
+        let mut scene = Scene::asking(PUT, 1);
+        scene.told();
+        scene.connected(5, false);
+        let actions = scene.exchange_head(5, response);
+        let note = actions.iter().find_map(|action| match action {
+            Action::Command(
+                Command::Forward {
+                    id: FRONT, body, ..
+                },
+                _,
+            ) => body.note,
+            _ => None,
+        });
+        let note = note
+            .and_then(note::Note::of)
+            .expect("it goes with the body");
+        assert_eq!((note.back, note.answered), (5, answered), "{response}");
+    }
 }
