@@ -70,8 +70,13 @@ impl Exchange {
     }
 
     fn closes_after_answer(&self) -> bool {
-        // What a client that never got its body off would send next is anybody's guess.
-        let all_sent = self.request.length == Length::None || self.upload == Upload::Done;
+        // What a client that never got its body off would send next is anybody's guess. Of a request that a
+        // former router took only the body is known, where it moves or stopped.
+        let all_sent = match self.upload {
+            Upload::Held => self.request.length == Length::None,
+            Upload::Moving | Upload::Parked => false,
+            Upload::Done => true,
+        };
         self.close || !all_sent || self.request.version == Version::Http10
     }
 

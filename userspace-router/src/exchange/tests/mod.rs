@@ -6,6 +6,7 @@ mod bodies;
 mod leftovers;
 mod nobody;
 mod passing;
+mod resumed;
 mod tunnels;
 
 use std::sync::{Arc, LazyLock};
