@@ -105,11 +105,12 @@ struct Mark {
     end: usize,
 }
 
-/// Whether two names are the same to those who tell neither case nor `_` from `-`, as CGI does.
+/// Whether two names are the same to those who tell neither case nor `_` from `-`, as CGI does, or no sign from
+/// another, as some servers do for it.
 pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
     let dashed = |b: &u8| match *b {
-        b'_' => b'-',
-        other => other.to_ascii_lowercase(),
+        b if b.is_ascii_alphanumeric() => b.to_ascii_lowercase(),
+        _ => b'-',
     };
     name.len() == other.len() && name.iter().map(dashed).eq(other.iter().map(dashed))
 }

@@ -3,7 +3,7 @@
 //!
 //! Invariant: what a client says about itself reaches a back-end only if the client is one
 //! of ours (a proxy in a trusted network), or if the route has nothing to do with these
-//! fields. `_` counts as `-` here: for many a back-end these are the same name.
+//! fields. `_`, like any other sign, counts as `-` here: for many a back-end these are the same name.
 
 use std::net::IpAddr;
 
@@ -272,6 +272,7 @@ mod tests {
     fn what_a_back_end_is_told() {
         let came = [
             ("X_Forwarded_For", "6.6.6.6"),
+            ("x.forwarded.for", "7.7.7.7"),
             ("x-forwarded-proto", "https"),
             ("X-Forwarded-Port", "1"),
             ("Forwarded", "for=6.6.6.6"),
@@ -286,7 +287,7 @@ mod tests {
             (
                 Style::None,
                 "",
-                "X_Forwarded_For: 6.6.6.6|x-forwarded-proto: https|X-Forwarded-Port: 1|\
+                "X_Forwarded_For: 6.6.6.6|x.forwarded.for: 7.7.7.7|x-forwarded-proto: https|X-Forwarded-Port: 1|\
                  Forwarded: for=6.6.6.6|X: y|"
                     .to_owned(),
             ),
@@ -295,7 +296,7 @@ mod tests {
                 "10.0.0.0/8",
                 format!(
                     "x-forwarded-proto: https|X-Forwarded-Port: 1|Forwarded: for=6.6.6.6|X: y|\
-                     X-Forwarded-For: 6.6.6.6, 10.0.0.1|X-Forwarded-Host: a:80|{rfc}"
+                     X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.0.0.1|X-Forwarded-Host: a:80|{rfc}"
                 ),
             ),
         ] {

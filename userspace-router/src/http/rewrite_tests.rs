@@ -281,7 +281,8 @@ fn what_a_back_end_may_take_for_a_removed_field_is_removed_too() {
     let mut rewrite = plain();
     rewrite.request.remove("X-Remote-User").unwrap();
     let head = forwarded(
-        "GET / HTTP/1.1\r\nHost: a\r\nX_Remote_User: root\r\nx-remote_user: root\r\nX-Remote: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nX_Remote_User: root\r\nx-remote_user: root\r\nX-Remote: b\r\n\
+         X.Remote.User: root\r\nx+remote~user: root\r\n\r\n",
         &rewrite,
     );
     assert!(

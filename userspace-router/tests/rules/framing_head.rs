@@ -202,6 +202,7 @@ fn framing_02_what_a_back_end_may_take_for_length_or_coding_is_not_passed_on() {
         "CONTENT_LENGTH: 1",
         "Transfer_Encoding: chunked",
         "transfer_ENCODING: identity",
+        "Content.Length: 5",
     ] {
         for (lines, body) in [
             (vec!["GET / HTTP/1.1", "Host: a"], ""),
