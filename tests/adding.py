@@ -131,8 +131,40 @@ def late():
 
 def keep_locked(sock, missing):
     """setsockopt() that reads its first bytes without the lock, and the others with it. It sets nothing."""
-    result = libc.setsockopt(sock.fileno(), socket.IPPROTO_TCP, TCP_MD5SIG, ctypes.c_void_p(missing.start - 8), MD5SIG_SIZE)
+    value = ctypes.c_void_p(missing.start - 8)
+    result = libc.setsockopt(sock.fileno(), socket.IPPROTO_TCP, TCP_MD5SIG, value, MD5SIG_SIZE)
     assert result < 0, result
+
+
+def listening_beside_a_takeover():
+    """A listener that is added while another one takes over: it stays its owner's, with all who wait."""
+    r = Router()
+    with socket.create_server(("127.0.0.1", 0)) as listening, Missing() as missing:
+        client = connect(listening.getsockname())
+        refused = []
+
+        def add():
+            try:
+                r.do("listener-add", fd=listening.fileno())
+            except NlError as e:
+                refused.append(e)
+
+        keeper, adder = threading.Thread(target=keep_locked, args=(listening, missing)), threading.Thread(target=add)
+        keeper.start()
+        missing.wanted()
+        adder.start()
+        wait_for("the addition waits for the socket", lambda: waiting_for_the_lock() == 1)
+        new = Router(takeover=r.me["id"])
+        missing.bring()
+        keeper.join()
+        adder.join()
+        assert refused and refused[0].error == EPERM and "taken over" in str(refused[0]), refused
+        assert not new.dump("listener-get") and not new.dump("queue-get")
+        listening.settimeout(5)
+        listening.accept()[0].close()
+        client.close()
+    r.close()
+    new.close()
 
 
 def waits_to_adopt():
@@ -209,6 +241,7 @@ def waiting_for_the_lock(where="__lock_sock"):
 TESTS = [
     ("a queue added beside a takeover is refused, and gone", beside_a_takeover),
     ("a command that was late for a takeover is refused", late),
+    ("a listener added beside a takeover is refused, and nothing came of it", listening_beside_a_takeover),
     ("a listener is not shown before it is adopted", half_added),
     ("a listener is not shown once it was ended", half_ended),
 ]

@@ -5,9 +5,7 @@
 
 use super::gen::{cmd, listener, LISTENER_ADD_POLICY, LISTENER_DEL_POLICY, LISTENER_GET_POLICY};
 use super::gen::{CONNECTIONS_DEFAULT, HEAD_LIMIT_DEFAULT, HEAD_MS_DEFAULT};
-use super::{
-    answer, check_owner, check_still, engine, list, refuse, reply, required, sender, taken_over,
-};
+use super::{answer, check_owner, engine, list, refuse, reply, required, sender, taken_over};
 use crate::queue::{Accept, Engine, Listener};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
@@ -77,11 +75,14 @@ impl Do for Add {
         let mut message = Message::reply(request, Self::CMD, reply::SIZE)?;
         reply::listener(message.writer(), &l)?;
         engine
-            .add_listener(&l, |kind| listening(kind, request.net()))
+            .add_listener(&l, request.portid(), |kind| listening(kind, request.net()))
             .map_err(refused)?;
-        check_still(request, &router)
-            .and_then(|()| Ok(message.answer(request)?))
-            .inspect_err(|_| Listener::end(&l))?;
+        if let Err(errno) = message.answer(request) {
+            // Whoever took over meanwhile was told of it, and keeps it.
+            if Listener::end_of(&l, request.portid()) {
+                return Err(errno.into());
+            }
+        }
         // Only now, so that no head comes before the reply.
         Listener::open(&l);
         Ok(())

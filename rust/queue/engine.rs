@@ -24,6 +24,7 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::workqueue::{impl_has_delayed_work, new_delayed_work, DelayedWork};
 
 const NO_MEMORY: FdError = (ENOMEM, "no memory now; try again");
+const TAKEN_OVER: FdError = (EPERM, "the router was taken over meanwhile");
 
 /// The engine, between module init and exit.
 pub static ENGINE: Global<Engine> = Global::new();
@@ -212,17 +213,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Adopts the socket of a listener, if `fits` allows it, and puts the listener in the table.
+    /// Adopts the socket of a listener, if `fits` allows it, and puts the listener in the table. EPERM: socket
+    /// `port` is not the owner any more.
     pub fn add_listener(
         self: &Arc<Self>,
         listener: &Arc<Listener>,
+        port: u32,
         fits: impl FnOnce(&Kind) -> Result<(), FdError>,
     ) -> Result<(), FdError> {
         listener.router.enter_listener()?;
         let adopted = adopt(listener.id, listener, fits);
         let node = adopted.inspect_err(|_| listener.router.leave_listener())?;
-        let replaced = self.tables.lock().listeners.insert(node);
-        drop(replaced);
+        let mut tables = self.tables.lock();
+        // Under the lock: who takes over from now on finds it there, and may count on it. Who did
+        // before would not hear of it.
+        if listener.router.port() != port {
+            drop(tables);
+            listener.router.leave_listener();
+            // Its drop waits until no callback runs.
+            drop(hook::release(listener));
+            return Err(TAKEN_OVER);
+        }
+        tables.listeners.insert(node);
+        drop(tables);
         self.arm();
         Ok(())
     }

@@ -164,14 +164,8 @@ impl Listener {
         self.ended.load(Relaxed) != 0
     }
 
-    /// Stops listening. Connections that wait to be accepted still are.
-    pub fn end(this: &Arc<Self>) {
-        if this.mark(ENDED) {
-            this.finish();
-        }
-    }
-
-    /// The same, if socket `port` owns it then. False: it does not, and nothing changed.
+    /// Stops listening, if socket `port` owns it then. Connections that wait to be accepted still are. False: it
+    /// does not, and nothing changed.
     pub fn end_of(this: &Arc<Self>, port: u32) -> bool {
         let marked = this.router.if_owner(port, || this.mark(ENDED));
         if marked == Some(true) {
