@@ -48,7 +48,7 @@ const RESULTS: [ForwardResult; 10] = [
 ];
 
 #[derive(Clone, Copy, Debug)]
-enum Input {
+pub(super) enum Input {
     Connected {
         reused: bool,
     },
@@ -66,7 +66,7 @@ enum Input {
     Stop,
 }
 
-fn input() -> impl Strategy<Value = Input> {
+pub(super) fn input() -> impl Strategy<Value = Input> {
     prop_oneof![
         3 => any::<bool>().prop_map(|reused| Input::Connected { reused }),
         1 => Just(Input::ConnectFailed),
@@ -105,29 +105,29 @@ fn terms() -> impl Strategy<Value = Terms> {
 
 /// What an exchange may and may not do, seen from outside.
 #[derive(Debug, Default)]
-struct Watch {
-    connecting: bool,
+pub(super) struct Watch {
+    pub(super) connecting: bool,
     /// Back queues, and whether they were ended or given back.
-    backs: Vec<(u32, bool)>,
+    pub(super) backs: Vec<(u32, bool)>,
     /// Where a body of the client moves to.
-    up: Option<u32>,
-    down: bool,
+    pub(super) up: Option<u32>,
+    pub(super) down: bool,
     /// The next head of the back-end may be passed on by the engine, or was not to be any more
     /// when it did.
-    armed: bool,
-    taking_back: bool,
+    pub(super) armed: bool,
+    pub(super) taking_back: bool,
     /// A command about the back-end may still be refused.
-    refusable: bool,
+    pub(super) refusable: bool,
     /// A head of the back-end has not been answered: nothing more of it comes before.
-    waiting: bool,
+    pub(super) waiting: bool,
     /// Somebody got bytes of the client's body.
-    taken: bool,
-    up_complete: bool,
-    down_complete: bool,
-    front_ended: bool,
-    head_dropped: bool,
-    finals: u32,
-    finished: Option<bool>,
+    pub(super) taken: bool,
+    pub(super) up_complete: bool,
+    pub(super) down_complete: bool,
+    pub(super) front_ended: bool,
+    pub(super) head_dropped: bool,
+    pub(super) finals: u32,
+    pub(super) finished: Option<bool>,
 }
 
 impl Watch {
@@ -347,6 +347,27 @@ fn reason(reset: bool) -> Reason {
     }
 }
 
+/// Plays it all, and looks after each of it.
+pub(super) fn play(mut scene: Scene, mut watch: Watch, inputs: Vec<Input>) {
+    let look = |scene: &mut Scene, watch: &mut Watch| {
+        for action in scene.actions() {
+            if matches!(action, Action::Finished { .. }) || watch.connecting {
+                // A late connection of an attempt that is over is the shell's to close.
+                watch.connecting = false;
+            }
+            watch.see(&action);
+        }
+        let waits = watch.connecting || watch.up.is_some() || watch.down;
+        let goes_on = waits || scene.exchange.deadline().is_some();
+        assert!(goes_on || watch.finished.is_some(), "stuck");
+    };
+    look(&mut scene, &mut watch);
+    for input in inputs {
+        run(&mut scene, &mut watch, input);
+        look(&mut scene, &mut watch);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -357,24 +378,7 @@ proptest! {
         backends in 0u16..4,
         inputs in prop::collection::vec(input(), 0..40),
     ) {
-        let mut scene = Scene::new(REQUESTS[request], backends, terms);
-        let mut watch = Watch::default();
-        let look = |scene: &mut Scene, watch: &mut Watch| {
-            for action in scene.actions() {
-                if matches!(action, Action::Finished { .. }) || watch.connecting {
-                    // A late connection of an attempt that is over is the shell's to close.
-                    watch.connecting = false;
-                }
-                watch.see(&action);
-            }
-            let waits = watch.connecting || watch.up.is_some() || watch.down;
-            let goes_on = waits || scene.exchange.deadline().is_some();
-            assert!(goes_on || watch.finished.is_some(), "stuck");
-        };
-        look(&mut scene, &mut watch);
-        for input in inputs {
-            run(&mut scene, &mut watch, input);
-            look(&mut scene, &mut watch);
-        }
+        let scene = Scene::new(REQUESTS[request], backends, terms);
+        play(scene, Watch::default(), inputs);
     }
 }
