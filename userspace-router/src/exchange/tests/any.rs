@@ -127,6 +127,8 @@ pub(super) struct Watch {
     pub(super) front_ended: bool,
     pub(super) head_dropped: bool,
     pub(super) finals: u32,
+    /// What the next router would be told.
+    pub(super) note: u64,
     pub(super) finished: Option<bool>,
 }
 
@@ -165,7 +167,10 @@ impl Watch {
 
     fn command(&mut self, command: &Command) {
         match command {
-            Command::Send { id, data, .. } => self.speak(*id, data),
+            Command::Send { id, data, note, .. } => {
+                self.speak(*id, data);
+                self.note = note.unwrap_or(self.note);
+            }
             Command::Route {
                 id,
                 to,
@@ -203,6 +208,7 @@ impl Watch {
     }
 
     fn moves(&mut self, from: u32, to: Option<u32>, body: &Body) {
+        self.note = body.note.unwrap_or(self.note);
         let has_body = body.framing != Framing::None;
         if from == FRONT {
             assert!(!self.front_ended);
@@ -289,6 +295,7 @@ fn run(scene: &mut Scene, watch: &mut Watch, input: Input) {
                 watch.armed = false;
                 watch.taking_back = false;
                 watch.finals += 1;
+                watch.note |= 1 << 63;
                 assert_eq!(watch.finals, 1, "two final responses");
                 let Some(result) = end.map(|end| RESULTS[end]) else {
                     watch.down = true;
@@ -358,6 +365,12 @@ pub(super) fn play(mut scene: Scene, mut watch: Watch, inputs: Vec<Input>) {
             watch.see(&action);
         }
         let waits = watch.connecting || watch.up.is_some() || watch.down;
+        let answered = note::Note::of(watch.note).is_some_and(|note| note.answered);
+        assert_eq!(
+            answered,
+            watch.finals == 1,
+            "what the next router would wait for"
+        );
         let goes_on = waits || scene.exchange.deadline().is_some();
         assert!(goes_on || watch.finished.is_some(), "stuck");
     };

@@ -98,6 +98,7 @@ proptest! {
             taken: !held,
             head_dropped: !held,
             finals: u32::from(answered),
+            note: note.bits(),
             ..Watch::default()
         };
         play(found(upload, download, note, armed), watch, inputs);
