@@ -35,6 +35,7 @@ address = "10.1.0.2:80"
 connections = {PLACES}
 [[listener]]
 address = "10.1.0.2:81"
+head-ms = {SECONDS * 1000}
 [pool.all]
 backends = ["10.2.0.2:80"]
 [[route]]
