@@ -22,6 +22,11 @@ address = "0.0.0.0:8080"
 backends = ["{DECLINES}", "{DOWN}", "{ACCEPTS}"]
 [[route]]
 pool = "uploads"
+# On a host that is slow, or busy, the default of a second may be too little.
+[limits]
+connect-ms = 60000
+ask-ms = 60000
+asking-ms = 60000
 """
 
 

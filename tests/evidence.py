@@ -30,6 +30,11 @@ address = "[fd01::2]:80"
 backends = ["10.2.0.2:80", "[fd02::2]:80"]
 [[route]]
 pool = "all"
+# In a guest without KVM, whose router is under strace, the default of a second may be too little.
+[limits]
+connect-ms = 60000
+ask-ms = 60000
+asking-ms = 60000
 """
 
 make_namespaces()
