@@ -95,6 +95,8 @@ engine = "ENGINE"
 [limits]
 connect-ms = 60000
 ask-ms = 60000
+# A CGI program that has to start says late that it takes a request.
+asking-ms = 60000
 [[listener]]
 address = "10.1.0.2:80"
 [[listener]]
@@ -121,7 +123,7 @@ def write(path, data, mode=0o644):
 
 
 def config(engine):
-    """The router's configuration: everything as by default, one route for each server."""
+    """The router's configuration: everything but its patience as by default, one route for each server."""
     text = CONFIG.replace("ENGINE", engine)
     for name, port in PORTS.items():
         text += f'[pool.{name}]\nbackends = ["{BACK_ADDRESS}:{port}"]\n[[route]]\npath = "/{name}"\npool = "{name}"\n'
