@@ -51,6 +51,9 @@ if [ -n "$remove" ]; then
 	done
 	rm -f "$at_program" "$at_unit" "$at_user" "$at_options"
 	if systemd_here; then systemctl daemon-reload; fi
+	if [ -z "$root" ] && [ -d /sys/module/underpass ]; then
+		echo "the module is loaded still: \`rmmod underpass\` once no connection uses it (it says \"in use\" until then)"
+	fi
 	exit
 fi
 if [ ! -f "$module" ] || [ ! -f "$program" ]; then

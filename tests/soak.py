@@ -53,6 +53,7 @@ idle-connections = 0
 shutdown-ms = 3000
 connect-ms = 5000
 ask-ms = 20000
+asking-ms = 40000
 stall-ms = 30000
 """
 

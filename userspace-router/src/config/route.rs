@@ -143,11 +143,10 @@ fn route(table: &RouteTable, pools: &[Arc<Pool>], limits: &Limits) -> Result<Rou
     let found = pools.iter().position(|pool| *pool.name == **name.get_ref());
     let pool = found.ok_or_else(|| {
         let known: Vec<_> = pools.iter().map(|pool| &*pool.name).collect();
-        let text = format!(
-            "no pool is named `{}`: add [pool.{0}], or take one of: {}",
-            name.get_ref(),
-            known.join(", ")
-        );
+        let mut text = format!("no pool is named `{}`: add [pool.{0}]", name.get_ref());
+        if !known.is_empty() {
+            text = format!("{text}, or take one of: {}", known.join(", "));
+        }
         Fault::at(name.span(), text)
     })?;
     let terms = terms(table, limits)?;
