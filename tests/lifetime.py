@@ -306,6 +306,16 @@ def router_killed_with_all_kinds_of_queues():
     r.close()
 
 
+def another_protocol_with_the_same_port():
+    """A netlink socket of another protocol ends no router, though its port is the same."""
+    r = Router()
+    port = r.do("router-get", id=r.me["id"])["port"]
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as other:
+        other.bind((port, 0))
+    assert r.do("router-get", id=r.me["id"])["port"] == port
+    r.close()
+
+
 def in_user_namespace():
     """Child: the exit code says whether it became a router with the privileges of a user namespace of its own."""
     os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
@@ -339,5 +349,6 @@ tap([
     ("load/unload under load", load_and_unload_under_load),
     ("network namespace deleted in mid-transfer", namespace_deleted_in_mid_transfer),
     ("router killed with all kinds of queues", router_killed_with_all_kinds_of_queues),
+    ("a netlink socket with a router's port, of another protocol", another_protocol_with_the_same_port),
     ("user_namespaces=0", parameter_user_namespaces),
 ])

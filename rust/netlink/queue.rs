@@ -8,7 +8,7 @@ use super::gen::{QUEUE_ABORT_POLICY, QUEUE_ADD_POLICY, QUEUE_DEL_POLICY, QUEUE_G
 use super::listener::usable;
 use super::{answer, check_owner, check_still, engine, list, refuse, reply, required, sender};
 use crate::framing::{Receiver, Side};
-use crate::queue::{close, close_locked, Engine, How, Inner, Life, Queue};
+use crate::queue::{close_locked, Engine, How, Inner, Life, Queue};
 use crate::sys::genl::{Attr, Do, List, Refusal, Request};
 use crate::sys::message::{Dump, Message};
 use crate::sys::netns::NetId;
@@ -89,9 +89,12 @@ impl Do for Add {
             .add_queue(&q, |kind| connected(kind, request.net()))
             .map_err(refused)?;
         let answered = check_still(request, &router).and_then(|()| Ok(reply.answer(request)?));
-        drop(inner);
         router.stats.added.add(1);
-        answered.inspect_err(|_| close(&q, How::Abort))
+        if answered.is_err() {
+            // Locked still: who took over meanwhile sees none that is open.
+            close_locked(&q, inner, How::Abort);
+        }
+        answered
     }
 }
 
