@@ -171,6 +171,10 @@ fn backend(value: &Spanned<String>, engine: EngineKind) -> Result<Address, Fault
         );
         Fault::at(value.span(), text)
     })?;
+    if matches!(address, Address::Tcp(address) if address.port() == 0) {
+        let text = format!("`{text}`: nobody listens at port 0: name the back-end's");
+        return Err(Fault::at(value.span(), text));
+    }
     if engine == EngineKind::Kernel && matches!(address, Address::Unix(_)) {
         let text = format!(
             "`{text}`: the engine \"kernel\" carries TCP only: give the back-end a TCP address \

@@ -408,6 +408,11 @@ fn errors_name_file_line_and_key() {
             "]\n[pool.a.check]\npath = \"/\"\nhost = \"http://a/b\"\n[[route]]",
             "f.toml:11: host: `http://a/b` must be a host",
         ),
+        (
+            "[::1]:2",
+            "[::1]:0",
+            "f.toml:7: backends: `[::1]:0`: nobody listens at port 0",
+        ),
         ("pool = \"a\"", "pool = \"a", "f.toml:10: pool: "),
         (
             "[[route]]\npool = \"a\"",
