@@ -497,6 +497,19 @@ def urgent_data_is_refused():
                 expect_reset(s)
 
 
+def urgent_data_ends_a_drain():
+    """Nothing behind it can be read: neither a wait for the end, nor a thread that goes round."""
+    with Path() as p:
+        c = connect(p.address)
+        c.sendall(HEAD)
+        f = p.r.event("head")["id"]
+        p.r.do("drain", id=f, limit_ms=600_000)
+        assert read_to_end(c) == b""
+        c.send(b"!", socket.MSG_OOB)
+        wait_for("the drain has ended", lambda: f not in [q["id"] for q in p.r.dump("queue-get")])
+        c.close()
+
+
 def listener_del_serves_who_waits():
     with Path() as p:
         clients = [connect(p.address) for _ in range(20)]
@@ -540,5 +553,6 @@ tap([
     ("router killed (SIGKILL) in mid-body, router back", owner_death_in_mid_body),
     ("past the grace time: 503 and close", grace_ends_in_503),
     ("urgent data is refused", urgent_data_is_refused),
+    ("urgent data ends a drain", urgent_data_ends_a_drain),
     ("connections in the backlog survive listener-del", listener_del_serves_who_waits),
 ])

@@ -7,6 +7,7 @@ still whose router is gone (close.rs).
 """
 
 import errno
+import resource
 import socket
 import struct
 import threading
@@ -18,6 +19,8 @@ RESPONSE = b"HTTP/1.1 200 OK\r\n\r\n"
 PART = b"the first part"
 PAIRS = 16
 RACES = 40 if DEBUG else 100
+# Connections that are accepted while a router is away (router.rs).
+AWAY = 1024
 
 
 def references():
@@ -176,6 +179,34 @@ def standby():
         new.close()
 
 
+def away():
+    """While a router is away so many clients are accepted, each time, and others wait for the next one."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4 * AWAY, 4 * AWAY))
+    watch, r = Router(), Router({"grace": 600_000})
+    number, (_, address) = r.me["id"], r.listen()
+    before, more, clients = 0, 10, []
+
+    def accepted():
+        return next(x["accepted"] for x in watch.dump("listener-get") if x["router"] == number) - before
+
+    for _ in range(2):
+        r.close()
+        wait_for("it is away", lambda: watch.do("router-get", id=number)["port"] == 0)
+        clients += [socket.create_connection(address) for _ in range(AWAY + more)]
+        wait_for("they are accepted", lambda: accepted() >= AWAY)
+        # All of them come at once, if they do.
+        assert {accepted() for _ in range(20)} == {AWAY}
+        r = Router(takeover=number)
+        wait_for("the others are accepted", lambda: accepted() == AWAY + more)
+        before += AWAY + more
+    r.do("router-detach", grace=0)
+    for c in clients:
+        c.close()
+    wait_for("nothing is left", lambda: not watch.dump("queue-get") and not watch.dump("listener-get"))
+    r.close()
+    watch.close()
+
+
 def too_late():
     """A router whose time is over is nobody's any more."""
     r = Router({"grace": 0})
@@ -207,6 +238,7 @@ tap([
     ("data without end, some of which always waits, stays within its bound", data_that_never_ends),
     ("SO_LINGER makes nobody wait", lingering),
     ("a standby takes over while the owner dies", standby),
+    ("while a router is away so many are accepted, and others wait", away),
     ("past the grace time nobody takes over, and what is left ends well", too_late),
     ("bodies that stand still without a router are cut off, and nothing is said in their midst", orphans),
 ])
