@@ -77,7 +77,9 @@ fn random() -> f64 {
     f64::from(RandomState::new().hash_one(()) as u32) / f64::from(u32::MAX)
 }
 
-/// Errnos (ENOMEM, ENFILE, EMFILE, ENOBUFS) of connections for which this side has no room.
+/// Errnos (ENOMEM, ENFILE, EMFILE, ENOBUFS) of connections for which this side has no room. Not all that
+/// `backs.rs` forgives: EADDRNOTAVAIL is also that of a family which this host lacks, for ever, and EAGAIN that of a
+/// Unix socket whose back-end accepts nobody.
 const NO_ROOM: [i32; 4] = [12, 23, 24, 105];
 
 /// What a back-end says. None: it could not be asked, which does not speak against it.

@@ -221,11 +221,7 @@ fn accept_02_a_reset_of_a_reused_connection_is_ambiguous() {
         ),
     ] {
         let scene = Scene::plain();
-        let mut client = scene.connect();
-        client.send(PROBE);
-        assert_eq!(client.answer("GET").expect("an answer").text(), "ok");
-        let first = scene.heard().connection;
-        scene.logged(" target=/probe ");
+        let (_, first) = scene.pooled();
         // It breaks behind the next head; a new connection would work.
         scene.script(0, vec![Act::Reset]);
         let mut client = scene.connect();

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{channel, Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex};
 
+use crate::cases::PROBE;
 use crate::support::{field, Router, PATIENCE};
 use crate::wire::{Body, End, Peer};
 
@@ -141,6 +142,16 @@ impl Scene {
 
     pub fn connect(&self) -> Peer {
         Peer::connect(self.router.address)
+    }
+
+    /// A client that has asked once, and the back-end's connection that served it, which is pooled now.
+    pub fn pooled(&self) -> (Peer, u32) {
+        let mut client = self.connect();
+        client.send(PROBE);
+        assert_eq!(client.answer("GET").expect("an answer").text(), "ok");
+        let connection = self.heard().connection;
+        self.logged(" target=/probe ");
+        (client, connection)
     }
 
     /// What a back-end heard next.

@@ -100,11 +100,7 @@ fn responses_04_a_reset_goes_over() {
 fn responses_04_an_upgrade_does_not_hang_on_a_used_connection() {
     let scene = Scene::plain();
     // One is pooled. It may end while a head is on its way, which nobody would send again.
-    let mut client = scene.connect();
-    client.send(PROBE);
-    assert_eq!(client.answer("GET").expect("an answer").text(), "ok");
-    let first = scene.heard().connection;
-    scene.logged(" target=/probe ");
+    let (mut client, first) = scene.pooled();
     scene.script(0, vec![sends(SWITCH), Act::Fin]);
     client.send(UPGRADE);
     assert_eq!(client.answer("GET").expect("an answer").status, 101);
