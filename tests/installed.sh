@@ -44,7 +44,8 @@ counted() {
 # By the systemd that runs, as an operator does it.
 remove() {
 	ctl enable --now underpass && wait_for 300 is_active || return 1
-	nsenter --target "$systemd" --pid --mount --cgroup -- /payload/packaging/install.sh --remove || return 1
+	said=$(nsenter --target "$systemd" --pid --mount --cgroup -- /payload/packaging/install.sh --remove) || return 1
+	[[ $said = *'rmmod underpass'* ]] || return 1
 	[ "$(ctl is-active underpass)" = inactive ] && [ ! -L /etc/systemd/system/multi-user.target.wants/underpass.service ]
 }
 all_gone() { [ ! -e "$unit" ] && [ ! -e /usr/local/bin/underpass ] && [ -e /etc/underpass.toml ] && refused '' modprobe --show-depends underpass; }
