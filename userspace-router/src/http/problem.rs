@@ -60,6 +60,12 @@ pub const OBS_FOLD: Problem = request(
     "obs-fold",
     "A field must stand on one line (RFC 9112 section 5.2).",
 );
+/// It begins with a byte that no request line begins with.
+pub const NOT_HTTP: Problem = request(
+    400,
+    "not-http",
+    "No HTTP request begins like this. TLS is not spoken here.",
+);
 /// The start line is no request line.
 pub const BAD_REQUEST_LINE: Problem = request(
     400,

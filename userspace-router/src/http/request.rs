@@ -61,6 +61,10 @@ impl Request {
         received: Vec<u8>,
         target_max: usize,
     ) -> Result<Self, Problem> {
+        // The scan for a head's end has ended it there.
+        if let Some(..=0x1f | 0x7f..) = received.iter().find(|b| !b"\r\n".contains(b)) {
+            return Err(problem::NOT_HTTP);
+        }
         let head = line::strict(&received)?;
         // Four KiB, of which most heads need a tenth: not filled in vain.
         let mut headers = [const { MaybeUninit::uninit() }; FIELDS_MAX];

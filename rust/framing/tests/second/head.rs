@@ -39,9 +39,13 @@ pub fn has_text(bytes: &[u8], prelude: bool) -> bool {
     }
 }
 
-/// The first empty line after a line with text; bare LF ends lines too.
+/// The first empty line after a line with text; bare LF ends lines too. A byte that begins no
+/// start line ends it at once.
 pub fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let start = bytes.iter().position(|b| !b"\r\n".contains(b))?;
+    if !matches!(bytes[start], b' '..=b'~') {
+        return Some(start + 1);
+    }
     let mut line = start;
     loop {
         let end = line + bytes.get(line..)?.iter().position(|&b| b == b'\n')?;
