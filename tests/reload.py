@@ -2,6 +2,7 @@
 """reload.py: SIGHUP has a router go on by its configuration as it is now, in the same process; clients and bodies stay.
 """
 
+import contextlib
 import http.client
 import os
 import signal
@@ -12,7 +13,7 @@ from successors import CONFIG, LENGTH, Load, begin_put, check_put, connect, ever
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import blocks, digest  # noqa: E402
-from harness import DEADLINE, DEBUG, tap, wait_for  # noqa: E402
+from harness import DEADLINE, DEBUG, Backend, tap, wait_for  # noqa: E402
 
 CYCLES = 4 if DEBUG else 12
 # A listener with a time of its own has to be known again.
@@ -160,6 +161,61 @@ def changes_nothing():
         get(client)
 
 
+@contextlib.contextmanager
+def text(path, content=""):
+    """A function that writes this file, which is as before behind the block."""
+    def put(content):
+        with open(path, "w", encoding="ascii") as file:
+            file.write(content)
+
+    with contextlib.ExitStack() as stack:
+        try:
+            with open(path, encoding="ascii") as file:
+                stack.callback(put, file.read())
+        except FileNotFoundError:
+            stack.callback(os.remove, path)
+        put(content)
+        yield put
+
+
+def names():
+    """A back-end by name: where that is now is looked up by SIGHUP, and by nothing else"""
+    named = CONFIG.replace("127.0.0.1:9001", "backend.test:9001")
+    with text("/etc/hosts", "127.0.0.1 backend.test\n") as hosts, text("/etc/resolv.conf"):
+        elsewhere = Backend("127.0.0.2:9001", "--digest", "crc32")
+        router = start(named)
+        with everything_ends(lambda: router):
+            client = connect()
+            for address in ("127.0.0.1", "127.0.0.2"):
+                get(client)
+                router.line(f"asked {address}", router.out, lambda line: f" asked={address}:9001=" in line)
+                hosts("127.0.0.2 backend.test\n")
+                get(client)
+                assert f" asked={address}:9001=" in router.out[-1], router.out
+                reload(router, named)
+            hosts("127.0.0.2 another.test\n")
+            hang_up(router, "SIGHUP changes nothing: /tmp/underpass.toml:")
+            assert any("`backend.test:9001`: " in line for line in router.err), router.err
+            get(client)
+        elsewhere.stop()
+
+
+def silent_resolver():
+    """Who waits for a resolver at a SIGHUP is served, and stops at a SIGTERM"""
+    # It waits for minutes, where a test would not.
+    conf = "nameserver 127.0.0.3\noptions timeout:30 attempts:5\n"
+    with text("/etc/resolv.conf", conf), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
+        resolver.bind(("127.0.0.3", 53))
+        resolver.settimeout(DEADLINE)
+        router = start(CONFIG)
+        with everything_ends(lambda: router):
+            client = connect()
+            write(CONFIG.replace("127.0.0.1:9001", "backend.test:9001"))
+            router.process.send_signal(signal.SIGHUP)
+            assert b"backend" in resolver.recv(512)
+            get(client)
+
+
 def cycles():
     """SIGHUP again and again under load: no request is lost"""
     router = start(CONFIG)
@@ -172,4 +228,4 @@ def cycles():
         print(f"# {load.end()} requests answered over {CYCLES} generations")
 
 
-tap([goes_on, more_threads, elsewhere, anothers, twice, changes_nothing, cycles])
+tap([goes_on, more_threads, elsewhere, anothers, twice, changes_nothing, names, silent_resolver, cycles])

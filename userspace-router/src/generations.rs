@@ -7,6 +7,7 @@
 
 use tokio::signal::unix::{signal, SignalKind};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
 use underpass::config::{Config, EngineKind};
 use underpass::engine::kernel::Replaced;
 use underpass::say;
@@ -28,11 +29,17 @@ struct Generations {
     running: usize,
 }
 
+/// A configuration, or why there is none.
+type Loaded = Result<Config, String>;
+
 /// Serves until a signal, or another process, ends it. `load` reads the configuration.
 ///
 /// # Errors
 /// If it cannot begin, or not go on.
-pub fn run(load: impl Fn() -> Result<Config, String>, takeover: bool) -> Result<End, String> {
+pub fn run<L>(load: L, takeover: bool) -> Result<End, String>
+where
+    L: Fn() -> Loaded + Clone + Send + 'static,
+{
     runtime()?.block_on(async {
         let unheard = |error| format!("no signal handler: {error}");
         let mut hang_ups = signal(SignalKind::hangup()).map_err(unheard)?;
@@ -53,11 +60,15 @@ pub fn run(load: impl Fn() -> Result<Config, String>, takeover: bool) -> Result<
         let mut generations = Generations::new();
         generations.begin(config, &replaced, &signals).await?;
         let mut all: Option<End> = None;
+        let mut loading = None;
         while generations.running > 0 {
             tokio::select! {
                 // One after the other: of two that begin at once the older one could be the last to take over.
-                Some(()) = hang_ups.recv(), if generations.starting == 0 => {
-                    generations.next(engine, load(), &signals).await?;
+                Some(()) = hang_ups.recv(), if generations.starting == 0 && loading.is_none() => {
+                    loading = Some(aside(load.clone()));
+                }
+                config = loaded(&mut loading) => {
+                    generations.next(engine, config, &signals).await?;
                 }
                 Some((generation, told)) = generations.told.recv() => match told {
                     Told::Listens(router) => generations.listens(generation, router),
@@ -72,6 +83,25 @@ pub fn run(load: impl Fn() -> Result<Config, String>, takeover: bool) -> Result<
         // Each of them said how it ended, and there was one at least.
         Ok(all.unwrap_or(End::Ousted))
     })
+}
+
+/// Loads in a thread of its own: a resolver may take long, and nobody here waits for it, SIGTERM neither.
+fn aside(load: impl FnOnce() -> Loaded + Send + 'static) -> oneshot::Receiver<Loaded> {
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("configuration".to_owned());
+    // Without a thread, nobody will tell.
+    let _detached = thread.spawn(move || tell.send(load()));
+    told
+}
+
+/// What is being loaded, when it is; never if nothing is.
+async fn loaded(loading: &mut Option<oneshot::Receiver<Loaded>>) -> Loaded {
+    let Some(told) = loading else {
+        return std::future::pending().await;
+    };
+    let loaded = told.await;
+    *loading = None;
+    loaded.unwrap_or_else(|_| Err("no thread to read the configuration".to_owned()))
 }
 
 impl Generations {
@@ -106,7 +136,7 @@ impl Generations {
     async fn next(
         &mut self,
         engine: EngineKind,
-        config: Result<Config, String>,
+        config: Loaded,
         signals: &Signals,
     ) -> Result<(), String> {
         let before = self.youngest;

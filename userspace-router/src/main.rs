@@ -111,7 +111,8 @@ fn stats() -> Result<ExitCode, String> {
 }
 
 fn serve(file: &Path, takeover: bool) -> Result<ExitCode, String> {
-    let load = || Config::load(file).map_err(|error| error.to_string());
+    let file = file.to_owned();
+    let load = move || Config::load(&file).map_err(|error| error.to_string());
     let cut_off = match run(load, takeover)? {
         End::Stopped { cut_off } => {
             say!("stopped: {cut_off} exchanges were cut off");

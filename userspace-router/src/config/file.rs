@@ -9,6 +9,7 @@ use toml::Spanned;
 
 use super::limits::LimitsTable;
 use super::listener::{Listener, ListenerTable};
+use super::names::Resolve;
 use super::place::Fault;
 use super::pool::PoolTable;
 use super::route::RouteTable;
@@ -36,7 +37,7 @@ struct File {
 }
 
 /// Checks a whole text.
-pub fn check(text: &str) -> Result<Config, Fault> {
+pub fn check(text: &str, resolve: Resolve) -> Result<Config, Fault> {
     let file: File = toml::from_str(text).map_err(|error| Fault {
         span: error.span(),
         text: error.message().to_owned(),
@@ -67,7 +68,10 @@ pub fn check(text: &str) -> Result<Config, Fault> {
     let pools = file
         .pool
         .iter()
-        .map(|(name, table)| pool::pool(name, table.get_ref(), engine, threads).map(Arc::new))
+        .map(|(name, table)| {
+            let pool = pool::pool(name, table.get_ref(), engine, threads, resolve)?;
+            Ok(Arc::new(pool))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let routes = route::routes(&file.route, &pools, &limits)?;
     if routes.is_empty() {

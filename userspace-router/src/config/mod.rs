@@ -4,7 +4,7 @@
 //! Invariant: a `Config` that exists is whole: every pool that a route names is there, every
 //! number is within its limits. Every error names file, line and key. Each kind of table
 //! has its file: what it is, how TOML has it, and its checks.
-//! It must not open sockets.
+//! It must not open sockets, but for the resolver's where a back-end has a name.
 
 #[cfg(test)]
 mod example_tests;
@@ -13,6 +13,7 @@ mod heads;
 mod health;
 mod limits;
 mod listener;
+mod names;
 mod part;
 mod place;
 mod pool;
@@ -80,7 +81,7 @@ impl std::fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads and checks a file.
+    /// Reads and checks a file, as `parse` does.
     pub fn load(path: &FilePath) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path)
@@ -88,8 +89,10 @@ impl Config {
         Self::parse(&name, &text)
     }
 
-    /// Checks a text; `name` stands for it in errors.
+    /// Checks a text; `name` stands for it in errors. Names of back-ends are looked up, which may take
+    /// seconds.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        file::check(text).map_err(|fault| ConfigError(place::describe(name, text, &fault)))
+        file::check(text, &names::system)
+            .map_err(|fault| ConfigError(place::describe(name, text, &fault)))
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::health::{check, eject, Check, CheckTable, Eject, EjectTable};
+use super::names::{self, Resolve};
 use super::place::Fault;
 use super::route::{not_believed, not_of_the_connection, Route};
 use super::value::{choose, choose_or, number, one_for_each, DAY};
@@ -119,10 +120,11 @@ pub(super) fn pool(
     table: &PoolTable,
     engine: EngineKind,
     threads: u32,
+    resolve: Resolve,
 ) -> Result<Pool, Fault> {
     Ok(Pool {
         name: name.into(),
-        members: members(table, engine)?,
+        members: members(table, engine, resolve)?,
         balance: balance(table)?,
         link: Arc::new(link(table, threads)?),
         eject: eject(&table.eject)?,
@@ -130,24 +132,43 @@ pub(super) fn pool(
     })
 }
 
-fn members(table: &PoolTable, engine: EngineKind) -> Result<Vec<Member>, Fault> {
+fn members(table: &PoolTable, engine: EngineKind, resolve: Resolve) -> Result<Vec<Member>, Fault> {
     let list = &table.backends;
-    let count = list.get_ref().len();
-    if !(1..=MEMBERS_MAX).contains(&count) {
-        let text = format!("{count} back-ends: a pool has between 1 and {MEMBERS_MAX}");
-        return Err(Fault::at(list.span(), text));
-    }
-    let mut members: Vec<Member> = Vec::with_capacity(count);
-    for value in list.get_ref() {
-        let address = backend(value, engine)?;
-        if members.iter().any(|member| member.address == address) {
-            let text = format!("`{address}` stands here twice: use `weights`");
-            return Err(Fault::at(value.span(), text));
+    let bounded = |count| match (1..=MEMBERS_MAX).contains(&count) {
+        true => Ok(count),
+        false => {
+            let text = format!("{count} back-ends: a pool has between 1 and {MEMBERS_MAX}");
+            Err(Fault::at(list.span(), text))
         }
-        members.push(Member { address, weight: 1 });
+    };
+    let count = bounded(list.get_ref().len())?;
+    let weights = weights(table, count)?;
+    let mut members: Vec<Member> = Vec::with_capacity(count);
+    let mut written: Vec<Address> = Vec::new();
+    for (value, weight) in list.get_ref().iter().zip(weights) {
+        let is_name = names::is_name(value.get_ref());
+        for address in backend(value, engine, resolve)? {
+            // That a name has an address of others is no mistake of who wrote it down.
+            if !is_name && written.contains(&address) {
+                let text = format!("`{address}` stands here twice: use `weights`");
+                return Err(Fault::at(value.span(), text));
+            }
+            if !is_name {
+                written.push(address.clone());
+            }
+            if !members.iter().any(|member| member.address == address) {
+                members.push(Member { address, weight });
+            }
+        }
     }
+    bounded(members.len())?;
+    Ok(members)
+}
+
+/// One for each of `count` entries.
+fn weights(table: &PoolTable, count: usize) -> Result<Vec<u32>, Fault> {
     let Some(weights) = &table.weights else {
-        return Ok(members);
+        return Ok(vec![1; count]);
     };
     if weights.get_ref().len() != count {
         let text = format!(
@@ -156,33 +177,47 @@ fn members(table: &PoolTable, engine: EngineKind) -> Result<Vec<Member>, Fault> 
         );
         return Err(Fault::at(weights.span(), text));
     }
-    for (member, weight) in members.iter_mut().zip(weights.get_ref()) {
-        member.weight = number(Some(weight), 1, 1..=1_000)? as u32;
-    }
-    Ok(members)
+    let weight = |weight| Ok(number(Some(weight), 1, 1..=1_000)? as u32);
+    weights.get_ref().iter().map(weight).collect()
 }
 
-fn backend(value: &Spanned<String>, engine: EngineKind) -> Result<Address, Fault> {
+/// The addresses of one entry.
+fn backend(
+    value: &Spanned<String>,
+    engine: EngineKind,
+    resolve: Resolve,
+) -> Result<Vec<Address>, Fault> {
     let text = value.get_ref();
-    let address = text.parse().map_err(|_| {
-        let text = format!(
-            "`{text}` must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080, \
-             or a Unix socket, such as unix:/run/app.sock"
-        );
-        Fault::at(value.span(), text)
-    })?;
-    if matches!(address, Address::Tcp(address) if address.port() == 0) {
+    let fault = |text| Fault::at(value.span(), text);
+    let found = match names::is_name(text) {
+        true => names::addresses(text, resolve).map_err(|error| {
+            fault(format!(
+                "`{text}`: {error}: `getent ahosts` tells what this machine knows of the name"
+            ))
+        })?,
+        false => match text.parse() {
+            Ok(Address::Tcp(address)) => vec![address],
+            Ok(Address::Unix(_)) if engine == EngineKind::Kernel => {
+                return Err(fault(format!(
+                    "`{text}`: the engine \"kernel\" carries TCP only: give the back-end a TCP \
+                     address such as 127.0.0.1:8080, or set engine = \"user\""
+                )));
+            }
+            Ok(unix) => return Ok(vec![unix]),
+            Err(_) => {
+                return Err(fault(format!(
+                    "`{text}` must be an IP address or a name with a port, such as \
+                     127.0.0.1:8080, [::1]:8080 or backend.example:8080, or a Unix socket, such \
+                     as unix:/run/app.sock"
+                )));
+            }
+        },
+    };
+    if found.iter().any(|address| address.port() == 0) {
         let text = format!("`{text}`: nobody listens at port 0: name the back-end's");
-        return Err(Fault::at(value.span(), text));
+        return Err(fault(text));
     }
-    if engine == EngineKind::Kernel && matches!(address, Address::Unix(_)) {
-        let text = format!(
-            "`{text}`: the engine \"kernel\" carries TCP only: give the back-end a TCP address \
-             such as 127.0.0.1:8080, or set engine = \"user\""
-        );
-        return Err(Fault::at(value.span(), text));
-    }
-    Ok(address)
+    Ok(found.into_iter().map(Address::Tcp).collect())
 }
 
 fn balance(table: &PoolTable) -> Result<Balance, Fault> {
