@@ -117,8 +117,9 @@ pub fn is_alike(name: &[u8], other: &[u8]) -> bool {
 
 /// Whether a back-end may take this for a length or a coding, though it is none.
 pub fn is_framing_in_disguise(name: &str) -> bool {
+    // Nearly all that are of that length are the field itself, which is told quickly.
     let is = |known: &&str| {
-        is_alike(name.as_bytes(), known.as_bytes()) && !name.eq_ignore_ascii_case(known)
+        !name.eq_ignore_ascii_case(known) && is_alike(name.as_bytes(), known.as_bytes())
     };
     ["content-length", "transfer-encoding"].iter().any(is)
 }
