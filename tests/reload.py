@@ -3,13 +3,14 @@
 """
 
 import contextlib
+import errno
 import http.client
 import os
 import signal
 import socket
 import sys
 
-from successors import CONFIG, LENGTH, Load, begin_put, check_put, connect, everything_ends, get, module, moved, start
+from successors import CONFIG, LENGTH, Load, begin_put, check_put, connect, everything_ends, get, module, moved, replace, start
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import blocks, digest  # noqa: E402
@@ -161,6 +162,45 @@ def changes_nothing():
         get(client)
 
 
+def metrics():
+    """Metrics go on counting over generations, wherever they are served, until the configuration has none"""
+
+    def requests(port):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as page:
+            page.request("GET", "/metrics")
+            lines = page.getresponse().read().decode().splitlines()
+        assert any(line.startswith("underpass_router_attached{") for line in lines), lines
+        return next(line for line in lines if line.startswith('underpass_requests_total{code="200"} ')).split()[1]
+
+    def watched(port, config=CONFIG):
+        return f'metrics = "127.0.0.1:{port}"\n{config}'
+
+    router = start(watched(9180))
+    with everything_ends(lambda: router):
+        client = connect()
+        for number, port in enumerate((9180, 9180, 9181), 1):
+            get(client)
+            router.line("a request", router.out, lambda _, number=number: len(router.out) == number)
+            reload(router, watched(port))
+            assert requests(port) == str(number)
+        with socket.create_server(("127.0.0.1", 8081)):
+            write(watched(9180, OTHER))
+            hang_up(router, "SIGHUP changes nothing: cannot listen on 127.0.0.1:8081")
+        assert requests(9181) == "3"
+        # Another process begins with none.
+        router = replace(router, config=watched(9181))
+        get(client)
+        router.line("a request", router.out, lambda _: True)
+        assert requests(9181) == "1"
+        reload(router, CONFIG)
+
+        def refused():
+            with socket.socket() as page:
+                return page.connect_ex(("127.0.0.1", 9181)) == errno.ECONNREFUSED
+
+        wait_for("no page", refused)
+
+
 @contextlib.contextmanager
 def text(path, content=""):
     """A function that writes this file, which is as before behind the block."""
@@ -228,4 +268,4 @@ def cycles():
         print(f"# {load.end()} requests answered over {CYCLES} generations")
 
 
-tap([goes_on, more_threads, elsewhere, anothers, twice, changes_nothing, names, silent_resolver, cycles])
+tap([goes_on, more_threads, elsewhere, anothers, twice, changes_nothing, metrics, names, silent_resolver, cycles])

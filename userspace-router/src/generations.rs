@@ -5,15 +5,39 @@
 //! process would that is started by `run --takeover`. One that cannot begin leaves the one before as it was. A
 //! process ends with the last of its generations.
 
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use tokio::signal::unix::{signal, SignalKind};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use underpass::config::{Config, EngineKind};
 use underpass::engine::kernel::Replaced;
+use underpass::metrics::{self, Metrics};
 use underpass::say;
 
 use crate::run::{prepare, runtime, start, End, Told};
 use crate::signals::Signals;
+
+/// Where metrics are served.
+#[derive(Clone)]
+struct Page {
+    /// As the configuration says.
+    address: SocketAddr,
+    #[expect(dead_code, reason = "ends with the last one who has it")]
+    task: Arc<Task>,
+}
+
+/// A task that ends with this.
+struct Task(JoinHandle<io::Result<()>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// All generations of this process.
 struct Generations {
@@ -27,6 +51,8 @@ struct Generations {
     routers: Vec<u32>,
     /// Routers of all generations that have not ended.
     running: usize,
+    metrics: Arc<Metrics>,
+    page: Option<Page>,
 }
 
 /// A configuration, or why there is none.
@@ -114,6 +140,8 @@ impl Generations {
             starting: 0,
             routers: Vec::new(),
             running: 0,
+            metrics: Arc::default(),
+            page: None,
         }
     }
 
@@ -124,12 +152,31 @@ impl Generations {
         replaced: &Replaced,
         signals: &Signals,
     ) -> Result<(), String> {
+        let page = self.page(&config)?;
         let starts = prepare(config, replaced, signals).await?;
+        self.page = page;
         self.youngest += 1;
         self.starting = starts.len();
         self.running += starts.len();
         self.routers.clear();
-        start(starts, self.youngest, &self.tell)
+        start(starts, &self.metrics, self.youngest, &self.tell)
+    }
+
+    /// Metrics as `config` wants them, beside what is there.
+    fn page(&self, config: &Config) -> Result<Option<Page>, String> {
+        let Some(address) = config.metrics else {
+            return Ok(None);
+        };
+        if let Some(page) = self.page.as_ref().filter(|page| page.address == address) {
+            return Ok(Some(page.clone()));
+        }
+        let listener = metrics::listen(address)?;
+        if let Ok(address) = listener.local_addr() {
+            say!("metrics at http://{address}/metrics");
+        }
+        let serve = metrics::serve(listener, self.metrics.clone(), config.engine);
+        let task = Arc::new(Task(tokio::spawn(serve)));
+        Ok(Some(Page { address, task }))
     }
 
     /// Begins the next one, or says why not.

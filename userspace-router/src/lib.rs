@@ -6,8 +6,8 @@
 //! `http` checks and rewrites heads; `config` is the file that an administrator writes;
 //! `route` decides who is asked, and `health` who is well; `address` is where a back-end is;
 //! `pool` counts connections to back-ends and keeps idle ones; `exchange` is what happens
-//! between a request's head and its end, without I/O; `access` writes the log,
-//! and `say` what else there is to say.
+//! between a request's head and its end, without I/O; `access` writes the log, `metrics` counts,
+//! and `say` says what else there is to say.
 #![forbid(unsafe_code)]
 
 pub mod access;
@@ -17,6 +17,7 @@ pub mod engine;
 pub mod exchange;
 pub mod health;
 pub mod http;
+pub mod metrics;
 pub mod pool;
 pub mod proxy_protocol;
 pub mod route;

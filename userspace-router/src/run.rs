@@ -24,6 +24,7 @@ use underpass::engine::kernel::{Former, KernelEngine, Replaced, Terms};
 use underpass::engine::user::UserEngine;
 use underpass::engine::{Engine, EngineError, Left};
 use underpass::health::check::Checks;
+use underpass::metrics::{Counter, Metrics};
 use underpass::route::Table;
 use underpass::router::{Listening, Router};
 use underpass::say;
@@ -63,6 +64,8 @@ pub struct Start {
     former: Option<Former>,
     config: Config,
     policy: Arc<Table>,
+    /// Where it counts what it does, if anybody wants to know.
+    counter: Option<Counter>,
     /// It has back-ends checked, for all of them.
     checks: bool,
     /// Sockets that listen already, in place of those that a former router has.
@@ -130,6 +133,7 @@ pub async fn prepare(
             former,
             config,
             policy: policy.clone(),
+            counter: None,
             checks: starts.is_empty(),
             opened,
             signals: signals.clone(),
@@ -148,16 +152,21 @@ fn cannot_begin(error: EngineError) -> String {
     }
 }
 
-/// Starts what was prepared. What each of them says goes to `tell`, with the number of its generation.
+/// Starts what was prepared, to be counted in `metrics`. What each of them says goes to `tell`, with the number of its generation.
 ///
 /// # Errors
 /// Without memory for a thread.
 pub fn start(
     starts: Vec<Start>,
+    metrics: &Metrics,
     generation: u32,
     tell: &UnboundedSender<(u32, Told)>,
 ) -> Result<(), String> {
-    for start in starts {
+    for mut start in starts {
+        if start.config.metrics.is_some() {
+            metrics.watch(start.policy.clone());
+            start.counter = Some(metrics.counter());
+        }
         thread(start, generation, tell.clone())?;
     }
     Ok(())
@@ -233,6 +242,7 @@ async fn serve(
         former: _,
         config,
         policy,
+        counter,
         checks,
         opened,
         signals,
@@ -245,6 +255,9 @@ async fn serve(
         false => AccessLog::off(),
     };
     let mut router = Router::new(engine, policy, config.limits, log);
+    if let Some(counter) = counter {
+        router.count_in(counter);
+    }
     let mut missing = config.listeners.clone();
     if let Some(left) = left {
         let resumed;

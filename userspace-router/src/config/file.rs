@@ -25,6 +25,7 @@ const THREADS_MAX: i64 = 64;
 struct File {
     engine: Spanned<String>,
     access_log: Option<bool>,
+    metrics: Option<Spanned<String>>,
     threads: Option<Spanned<i64>>,
     #[serde(default)]
     listener: Vec<Spanned<ListenerTable>>,
@@ -62,6 +63,7 @@ pub fn check(text: &str, resolve: Resolve) -> Result<Config, Fault> {
             return Err(Fault { span, text });
         }
     }
+    let metrics = file.metrics.as_ref().map(listener::address).transpose()?;
     if listeners.is_empty() {
         return Err(nothing("no [[listener]]: add one with an address"));
     }
@@ -84,6 +86,7 @@ pub fn check(text: &str, resolve: Resolve) -> Result<Config, Fault> {
     Ok(Config {
         engine,
         access_log: file.access_log.unwrap_or(true),
+        metrics,
         threads,
         listeners,
         pools,

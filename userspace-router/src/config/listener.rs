@@ -69,7 +69,8 @@ pub(super) fn clash(address: SocketAddr, other: SocketAddr, shared: bool) -> Opt
     })
 }
 
-fn address(value: &Spanned<String>) -> Result<SocketAddr, Fault> {
+/// An address to listen on.
+pub(super) fn address(value: &Spanned<String>) -> Result<SocketAddr, Fault> {
     let text = value.get_ref();
     let fault = |text| Fault::at(value.span(), text);
     let address: SocketAddr = text.parse().map_err(|_| {

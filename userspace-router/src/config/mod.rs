@@ -23,6 +23,7 @@ mod terms;
 mod tests;
 mod value;
 
+use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub engine: EngineKind,
     /// Each exchange is written down, on standard output.
     pub access_log: bool,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Routers beside each other, each in a thread of its own.
     pub threads: u32,
     /// Addresses to listen on.

@@ -38,20 +38,31 @@ pub enum Verdict {
     NoExpect,
 }
 
+impl Verdict {
+    /// Kebab-case name, without the status of a decline.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Accepted => "accepted",
+            Self::Declined(_) => "declined",
+            Self::Down => "down",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::Full => "full",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+            Self::Broke => "broke",
+            Self::Stale => "stale",
+            Self::NoExpect => "no-expect",
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name())?;
         match self {
-            Self::Asked => f.write_str("asked"),
-            Self::Accepted => f.write_str("accepted"),
-            Self::Declined(status) => write!(f, "declined-{status}"),
-            Self::Down => f.write_str("down"),
-            Self::ConnectTimeout => f.write_str("connect-timeout"),
-            Self::Full => f.write_str("full"),
-            Self::Refused => f.write_str("refused"),
-            Self::Silent => f.write_str("silent"),
-            Self::Broke => f.write_str("broke"),
-            Self::Stale => f.write_str("stale"),
-            Self::NoExpect => f.write_str("no-expect"),
+            Self::Declined(status) => write!(f, "-{status}"),
+            _ => Ok(()),
         }
     }
 }

@@ -89,6 +89,11 @@ impl Balancer {
         }
     }
 
+    /// Requests that it has now.
+    pub fn outstanding(&self, member: usize) -> u64 {
+        self.members.get(member).map_or(0, |load| load.outstanding)
+    }
+
     /// Smooth weighted round robin: everybody earns their weight, the richest is chosen and
     /// pays for all. So the chosen one comes last in what follows, and nobody has two turns
     /// at once who could have them apart.

@@ -17,7 +17,7 @@ use crate::address::Address;
 use crate::config::{Limits, Link, Terms};
 use crate::http::{Problem, Request};
 
-pub use table::Table;
+pub use table::{MemberState, Table};
 
 /// Whom to ask, in which order, and how.
 #[derive(Clone, Debug, Default)]

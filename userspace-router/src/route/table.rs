@@ -42,6 +42,19 @@ struct State {
     order: Vec<usize>,
 }
 
+/// A back-end of a pool at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberState {
+    /// The pool's name.
+    pub pool: Arc<str>,
+    /// Where it is.
+    pub address: Address,
+    /// It is not left out.
+    pub is_up: bool,
+    /// Requests that it has.
+    pub outstanding: u64,
+}
+
 impl Table {
     /// A table of routes, of which the first that fits is taken, to these pools.
     pub fn new(routes: Vec<Route>, pools: &[Arc<Pool>]) -> Self {
@@ -54,6 +67,14 @@ impl Table {
     /// The pools, in their order.
     pub fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.groups.iter().map(|group| &group.pool)
+    }
+
+    /// All back-ends, by pool, in their order.
+    pub fn members(&self, now: Instant) -> Vec<MemberState> {
+        self.groups
+            .iter()
+            .flat_map(|group| group.members(now))
+            .collect()
     }
 
     /// A check of a back-end has ended; `why` is what was wrong if it was not good.
@@ -143,6 +164,18 @@ impl Group {
                 order: Vec::new(),
             }),
         }
+    }
+
+    fn members(&self, now: Instant) -> Vec<MemberState> {
+        let state = self.lock();
+        let members = self.pool.members.iter().zip(&state.health).enumerate();
+        let state = members.map(|(at, (member, health))| MemberState {
+            pool: self.pool.name.clone(),
+            address: member.address.clone(),
+            is_up: health.usable(now) != Usable::No,
+            outstanding: state.balancer.outstanding(at),
+        });
+        state.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,7 +3,7 @@
 //! exchanges of a connection.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use underpass_proto::{Command, Head};
@@ -17,8 +17,18 @@ use crate::exchange::note::Note;
 use crate::exchange::{Exchange, Line, Place, Record, Tag};
 use crate::http::problem::{self, Problem};
 use crate::http::Request;
+use crate::metrics::Counter;
 use crate::proxy_protocol::{self, Ends};
 use crate::route::Plan;
+
+/// Counts an exchange that is over.
+fn count(counter: &Option<Counter>, record: &Record) {
+    if let Some(counter) = counter {
+        // Only who reads the sums holds it beside this router, for moments.
+        let mut counts = counter.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.count(record);
+    }
+}
 
 /// What is known of a client's connection.
 #[derive(Debug, Default)]
@@ -87,6 +97,7 @@ impl<E: Engine> Router<E> {
 
     fn log_unparsed(&mut self, record: &Record) {
         let request = None;
+        count(&self.counter, record);
         self.log.write(Line { record, request });
     }
 
@@ -185,6 +196,7 @@ impl<E: Engine> Router<E> {
         if let Some(exchange) = front.exchange.take() {
             front.serial = exchange.serial().wrapping_add(1);
             told.end(&*self.policy, front.tag, &exchange.record, now);
+            count(&self.counter, &exchange.record);
             self.log.write(exchange.line());
             // Whatever it may want after its end, it does not get.
             if self.spare.len() < SPARE_MAX && exchange.head_size() <= SPARE_HEAD {

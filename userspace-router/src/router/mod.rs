@@ -35,6 +35,7 @@ use crate::access::AccessLog;
 use crate::config::Limits;
 use crate::engine::{Engine, EngineError, Incoming, Listen, Refused, Token};
 use crate::exchange::{Action, Exchange, Tag, Verdict};
+use crate::metrics::Counter;
 use crate::pool::{Grant, Pool};
 use crate::route::Policy;
 use crate::say;
@@ -55,6 +56,7 @@ pub struct Router<E> {
     policy: Arc<dyn Policy>,
     limits: Arc<Limits>,
     log: AccessLog,
+    counter: Option<Counter>,
     /// Listeners, and whether their connections begin with a PROXY protocol header.
     listeners: HashMap<u32, bool>,
     fronts: HashMap<u32, Front>,
@@ -100,6 +102,7 @@ impl<E: Engine> Router<E> {
             pool: Pool::new(limits.idle_connections, limits.idle),
             limits: Arc::new(limits),
             log,
+            counter: None,
             listeners: HashMap::new(),
             fronts: HashMap::new(),
             adopting: HashMap::new(),
@@ -112,6 +115,11 @@ impl<E: Engine> Router<E> {
             stop_by: None,
             time: SystemTime::now(),
         }
+    }
+
+    /// Counts what it does there, from now on.
+    pub fn count_in(&mut self, counter: Counter) {
+        self.counter = Some(counter);
     }
 
     /// Hands listening sockets to the engine.

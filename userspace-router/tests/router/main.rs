@@ -11,6 +11,7 @@ mod duplex;
 mod faults;
 mod heads;
 mod health;
+mod metrics;
 mod pools;
 mod proxy;
 mod relay;

@@ -23,6 +23,8 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 pub struct Router {
     process: Child,
     pub address: SocketAddr,
+    /// Where its metrics are, if it was told to have any.
+    pub metrics: Option<SocketAddr>,
     config: PathBuf,
     log: Receiver<String>,
     errors: Receiver<String>,
@@ -106,15 +108,21 @@ impl Router {
         let errors = lines(said.try_clone().expect("a descriptor"), "router: ");
         let log = process.stdout.take();
         let log = log.map_or_else(|| channel().1, |pipe| lines(pipe, ""));
+        let mut metrics = None;
         let address = loop {
             let line = errors.recv_timeout(PATIENCE).expect("the router listens");
             if let Some(address) = line.strip_prefix("underpass: listening on ") {
                 break address.parse().expect("an address");
             }
+            if let Some(rest) = line.strip_prefix("underpass: metrics at http://") {
+                let address = rest.strip_suffix("/metrics").expect("a page");
+                metrics = Some(address.parse().expect("an address"));
+            }
         };
         Self {
             process,
             address,
+            metrics,
             config,
             log,
             errors,

@@ -3,11 +3,12 @@
 //!
 //! It must not change anything: whoever asks becomes no router.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 
 use underpass_proto::{Command, ListenerInfo, Reply, RouterInfo, Stats};
 
 use super::{EngineError, KernelEngine};
+use crate::metrics::{metric, Labels};
 
 impl KernelEngine {
     /// The counters now, a line each.
@@ -27,20 +28,6 @@ impl KernelEngine {
 
 /// A metric of each of many: its name, what it is, and its value.
 type Of<T> = (&'static str, &'static str, fn(&T) -> u64);
-
-/// One metric: what it is, its kind, and its values with their labels.
-fn metric<V: Display>(out: &mut String, name: &str, help: &str, values: &[(String, V)]) {
-    let kind = match name.ends_with("_total") {
-        true => "counter",
-        false => "gauge",
-    };
-    // A `String` takes everything.
-    let _always = writeln!(out, "# HELP underpass_{name} {help}");
-    let _always = writeln!(out, "# TYPE underpass_{name} {kind}");
-    for (labels, value) in values {
-        let _always = writeln!(out, "underpass_{name}{labels} {value}");
-    }
-}
 
 fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> String {
     let mut out = String::new();
@@ -106,7 +93,7 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         metric(&mut out, name, help, &[(String::new(), value)]);
     }
     let of_routers = |value: fn(&RouterInfo) -> u64| -> Vec<_> {
-        let labels = |router: &RouterInfo| format!("{{router=\"{}\"}}", router.id);
+        let labels = |router: &RouterInfo| Labels(&[("router", &router.id)]).to_string();
         routers.iter().map(|r| (labels(r), value(r))).collect()
     };
     let routed: [Of<RouterInfo>; 5] = [
@@ -138,10 +125,12 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
             let address = l
                 .local
                 .map_or("-".to_owned(), |address| address.to_string());
-            format!(
-                "{{listener=\"{}\",router=\"{}\",address=\"{address}\"}}",
-                l.id, l.router
-            )
+            let labels = [
+                ("listener", &l.id as &dyn Display),
+                ("router", &l.router),
+                ("address", &address),
+            ];
+            Labels(&labels).to_string()
         };
         listeners.iter().map(|l| (labels(l), value(l))).collect()
     };
