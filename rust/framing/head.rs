@@ -5,7 +5,7 @@
 //! lines before the start line belong to the head (section 2.2 lets a server skip them).
 //! A bare LF ends a line here too: such a head must reach the router at once, which
 //! refuses it; waiting for a CRLF that never comes would be a hang. So must what begins
-//! with a byte that no start line begins with: TLS, spoken to a port where it is not.
+//! with a control character: TLS, spoken to a port where it is not.
 //!
 //! Where a PROXY protocol header is announced, it belongs to the first head. Bytes that
 //! are none end the head at once, for the router to refuse.
@@ -105,7 +105,7 @@ impl HeadScan {
         while self.verdict == Scan::NeedMore && !rest.is_empty() {
             // Only the end of a line is of interest, and of that only one that may be the last.
             let skip = match (self.at, rest) {
-                (At::Lead, [..=0x1f | 0x7f.., ..]) => 0,
+                (At::Lead, [..=0x1f, ..]) => 0,
                 (At::Lead | At::Text, _) => {
                     self.at = At::Text;
                     to_last_line_feed(rest)
@@ -141,7 +141,7 @@ impl HeadScan {
                 more => At::Prelude(more),
             },
             (At::Lead, b'\r' | b'\n') => At::Lead,
-            (At::Lead, ..=0x1f | 0x7f..) => {
+            (At::Lead, ..=0x1f) => {
                 self.verdict = Scan::Done { len: self.seen };
                 At::Text
             }
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn what_begins_no_start_line_ends_at_once() {
         assert_eq!(whole(b"\x16\x03\x01\x02\0", 100), Scan::Done { len: 1 });
-        assert_eq!(whole(b"\r\n\x80\x2e", 100), Scan::Done { len: 3 });
+        assert_eq!(whole(b"\r\n\0", 100), Scan::Done { len: 3 });
         assert_eq!(whole(b" GET", 100), Scan::NeedMore);
         assert_eq!(whole(b"G\x16", 100), Scan::NeedMore);
     }

@@ -60,7 +60,7 @@ pub const OBS_FOLD: Problem = request(
     "obs-fold",
     "A field must stand on one line (RFC 9112 section 5.2).",
 );
-/// It begins with a byte that no request line begins with.
+/// It begins with a control character.
 pub const NOT_HTTP: Problem = request(
     400,
     "not-http",

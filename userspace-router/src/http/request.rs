@@ -62,7 +62,7 @@ impl Request {
         target_max: usize,
     ) -> Result<Self, Problem> {
         // The scan for a head's end has ended it there.
-        if let Some(..=0x1f | 0x7f..) = received.iter().find(|b| !b"\r\n".contains(b)) {
+        if let Some(..=0x1f) = received.iter().find(|b| !b"\r\n".contains(b)) {
             return Err(problem::NOT_HTTP);
         }
         let head = line::strict(&received)?;

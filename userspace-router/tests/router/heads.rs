@@ -40,10 +40,9 @@ fn bad_heads_get_their_status_and_reason() {
 #[test]
 fn what_begins_no_head_is_refused_at_once() {
     let router = Router::start(&[taker()], "", "");
-    // A ClientHello; one of SSL 2; a PROXY header of version 2 where none is announced.
+    // A ClientHello; a PROXY header of version 2 where none is announced.
     for begin in [
         &b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..],
-        b"\x80\x2e\x01\x03\x01",
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
     ] {
         let mut client = router.connect();

@@ -425,7 +425,8 @@ fn responses_05_an_error_in_the_pipeline_ends_it_in_its_turn() {
             400,
             "bad-content-length",
         ),
-        ("\0", 0, ""),
+        ("\0", 400, "not-http"),
+        ("x", 0, ""),
     ] {
         let mut client = scene.connect();
         if code == 0 {

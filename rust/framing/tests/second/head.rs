@@ -39,11 +39,11 @@ pub fn has_text(bytes: &[u8], prelude: bool) -> bool {
     }
 }
 
-/// The first empty line after a line with text; bare LF ends lines too. A byte that begins no
-/// start line ends it at once.
+/// The first empty line after a line with text; bare LF ends lines too. A control
+/// character in front of everything ends it at once.
 pub fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let start = bytes.iter().position(|b| !b"\r\n".contains(b))?;
-    if !matches!(bytes[start], b' '..=b'~') {
+    if bytes[start] < b' ' {
         return Some(start + 1);
     }
     let mut line = start;
