@@ -45,7 +45,7 @@ impl Default for Terms {
         Self {
             mode: Mode::Ask,
             decline: vec![421],
-            on_silence: OnSilence::Decline,
+            on_silence: OnSilence::ByMethod,
             all_declined: AllDeclined::Relay,
             retry_any: false,
             limits: None,
@@ -71,6 +71,9 @@ pub enum Mode {
 /// What it means that a back-end does not answer in time whether it takes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnSilence {
+    /// It declines, where the request may be carried out twice (RFC 9110 section 9.2.2); else as
+    /// `Forward`.
+    ByMethod,
     /// It declines.
     Decline,
     /// It is an old server that waits for the body.
@@ -109,6 +112,7 @@ pub(super) fn terms(table: &RouteTable, all: &Limits) -> Result<Terms, Fault> {
             &table.on_silence,
             default.on_silence,
             &[
+                ("by-method", OnSilence::ByMethod),
                 ("decline", OnSilence::Decline),
                 ("forward", OnSilence::Forward),
             ],

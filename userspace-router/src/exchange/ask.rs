@@ -4,7 +4,7 @@
 //! The request goes to another back-end only if no body byte was taken, and
 //! - the one asked said so (a decline), or could not be connected to; or
 //! - the body was withheld: a request of which the body is missing was never complete, so
-//!   a reset, or silence by the route's policy, has not carried it out; or
+//!   a reset has not carried it out, nor has silence, where the route's policy says so; or
 //! - nothing was sent at all (the engine refused); or
 //! - a connection from the pool was dead, and the request may be carried out twice (its
 //!   method is idempotent, RFC 9110 section 9.2.2, or the route says so), and wants no tunnel:
@@ -279,17 +279,25 @@ impl Exchange {
 
     /// No verdict in time.
     pub(super) fn silence(&mut self, now: Instant) {
-        match self.plan.terms.on_silence {
-            OnSilence::Forward => {
-                self.commit(now);
-                self.tell_to_continue();
-            }
-            OnSilence::Decline => {
-                self.record.verdict(Verdict::Silent);
-                self.drop_back();
-                self.ask_next(problem::SILENT, now);
-            }
+        let declines = match self.plan.terms.on_silence {
+            OnSilence::Forward => false,
+            OnSilence::Decline => true,
+            // It may be at it already, without a look at the body.
+            OnSilence::ByMethod => self.may_be_done_twice(),
+        };
+        if declines {
+            self.record.verdict(Verdict::Silent);
+            self.drop_back();
+            self.ask_next(problem::SILENT, now);
+        } else {
+            self.commit(now);
+            self.tell_to_continue();
         }
+    }
+
+    /// Carried out twice, by the method or by what the route says, it is as if it was once.
+    fn may_be_done_twice(&self) -> bool {
+        self.request.is_idempotent() || self.plan.terms.retry_any
     }
 
     /// True if this final response says "not me", and somebody else may still be asked.
@@ -369,8 +377,7 @@ impl Exchange {
         // One that has spoken was alive; after silence that was taken for a yes, nobody knows.
         let was_dead = self.back.as_ref().is_some_and(|back| !back.spoke)
             && self.record.accepted_after.is_none();
-        let twice = self.request.is_idempotent() || self.plan.terms.retry_any;
-        let stale = reused && was_dead && twice && !self.wants_tunnel;
+        let stale = reused && was_dead && self.may_be_done_twice() && !self.wants_tunnel;
         self.record.verdict(Verdict::Broke);
         self.drop_back();
         if self.taken > 0 || !(withheld || stale) {

@@ -91,7 +91,11 @@ fn terms() -> impl Strategy<Value = Terms> {
         Just(Mode::Optimistic),
         Just(Mode::AskOver(5))
     ];
-    let silence = prop_oneof![Just(OnSilence::Decline), Just(OnSilence::Forward)];
+    let silence = prop_oneof![
+        Just(OnSilence::ByMethod),
+        Just(OnSilence::Decline),
+        Just(OnSilence::Forward)
+    ];
     let all = prop_oneof![Just(AllDeclined::Relay), Just(AllDeclined::Unavailable)];
     (mode, silence, all, any::<bool>()).prop_map(|(mode, on_silence, all_declined, any)| Terms {
         mode,

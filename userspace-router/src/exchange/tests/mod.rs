@@ -461,6 +461,32 @@ fn silence_declines_or_forwards_and_then_nobody_else_is_asked() {
     );
 }
 
+/// A back-end that does not look at the body may be at it, and only some requests may be carried out twice.
+#[test]
+fn silence_is_a_decline_where_the_request_may_be_carried_out_twice() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    let (by_method, decline) = (OnSilence::ByMethod, OnSilence::Decline);
+    let (next, same) = ("abort(5) connect", "forward(1>5,Length(10))");
+    for (request, on_silence, retry_any, expected) in [
+        (PUT, by_method, false, next),
+        (post, by_method, false, same),
+        (post, by_method, true, next),
+        (post, decline, false, next),
+    ] {
+        let terms = Terms {
+            on_silence,
+            retry_any,
+            ..Terms::default()
+        };
+        let mut scene = Scene::new(request, 2, terms);
+        scene.told();
+        scene.connected(5, false);
+        let told = scene.wait(1_000);
+        assert!(told.starts_with(expected), "{request}{on_silence:?} {told}");
+    }
+    assert_eq!(Terms::default().on_silence, by_method);
+}
+
 #[test]
 fn an_early_answer() {
     // (response, what follows at once, what follows its end)
