@@ -5,17 +5,21 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::place::Fault;
+use super::route::{path, Path};
 use super::value::choose_or;
-use crate::http::{check_host, is_token, BadEdit, Edit, Host, Rewrite, Style};
+use crate::http::{check_host, is_token, BadEdit, Edit, Host, NewPath, Rewrite, Style};
 
 /// Bytes that a route may add to a head: what is rewritten must fit one command.
 const ADDED_MAX: usize = 4_000;
+/// And bytes of a path that it puts in.
+const PATH_MAX: usize = 1_000;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct HeadsTable {
     via: Option<Spanned<String>>,
     host: Option<Spanned<String>>,
+    path: Option<Spanned<String>>,
     forwarded: Option<Spanned<String>>,
     #[serde(default)]
     trust: Vec<Spanned<String>>,
@@ -29,8 +33,12 @@ pub(super) struct HeadsTable {
     response_add: Vec<Spanned<String>>,
 }
 
-/// Checks one table, into what a route says elsewhere.
-pub(super) fn heads(table: &HeadsTable, rewrite: &mut Rewrite) -> Result<(), Fault> {
+/// Checks one table, into what a route says elsewhere; `matched` is the route's path.
+pub(super) fn heads(
+    table: &HeadsTable,
+    matched: &Path,
+    rewrite: &mut Rewrite,
+) -> Result<(), Fault> {
     if let Some(via) = &table.via {
         let name = via.get_ref();
         if !is_token(name.as_bytes()) || name.len() > 64 {
@@ -49,6 +57,17 @@ pub(super) fn heads(table: &HeadsTable, rewrite: &mut Rewrite) -> Result<(), Fau
                 return Err(Fault::at(host.span(), text));
             }
         };
+    }
+    if let Some(value) = &table.path {
+        let put = path(value)?;
+        if put.len() > PATH_MAX {
+            let text = format!("{} bytes are more than {PATH_MAX}", put.len());
+            return Err(Fault::at(value.span(), text));
+        }
+        rewrite.path = Some(match matched {
+            Path::Prefix(prefix) => NewPath::of_prefix(prefix, &put),
+            Path::Exact(whole) => NewPath::of_whole(whole, &put),
+        });
     }
     rewrite.forwarded.style = choose_or(
         &table.forwarded,

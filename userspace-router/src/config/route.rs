@@ -149,12 +149,13 @@ fn route(table: &RouteTable, pools: &[Arc<Pool>], limits: &Limits) -> Result<Rou
         }
         Fault::at(name.span(), text)
     })?;
-    let terms = terms(table, limits)?;
+    let path = paths(table)?;
+    let terms = terms(table, &path, limits)?;
     let forwarded = &terms.rewrite.forwarded;
     Ok(Route {
         matches: Matches {
             host: table.host.as_ref().map_or(Ok(Host::Any), host)?,
-            path: paths(table)?,
+            path,
             methods: methods(table)?,
             headers: headers(table, forwarded)?,
         },
@@ -199,7 +200,8 @@ fn paths(table: &RouteTable) -> Result<Path, Fault> {
     }
 }
 
-fn path(value: &Spanned<String>) -> Result<String, Fault> {
+/// A path as it stands in requests.
+pub(super) fn path(value: &Spanned<String>) -> Result<String, Fault> {
     let path = value.get_ref();
     if !path.starts_with('/') {
         let text = format!("`{path}` must begin with /");

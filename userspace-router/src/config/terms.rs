@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::heads::heads;
 use super::limits::{limits_of_route, Limits};
 use super::place::Fault;
-use super::route::RouteTable;
+use super::route::{Path, RouteTable};
 use super::value::{choose_or, number};
 use crate::http::{is_token, Rewrite};
 use underpass_framing::may_be_trailer;
@@ -89,8 +89,8 @@ pub enum AllDeclined {
     Unavailable,
 }
 
-/// Checks these keys of one table.
-pub(super) fn terms(table: &RouteTable, all: &Limits) -> Result<Terms, Fault> {
+/// Checks these keys of one table, of a route for this path.
+pub(super) fn terms(table: &RouteTable, path: &Path, all: &Limits) -> Result<Terms, Fault> {
     let default = Terms::default();
     let decline = match &table.decline {
         None => default.decline,
@@ -132,11 +132,11 @@ pub(super) fn terms(table: &RouteTable, all: &Limits) -> Result<Terms, Fault> {
         },
         connect: table.connect,
         trace: table.trace,
-        rewrite: rewrite(table)?,
+        rewrite: rewrite(table, path)?,
     })
 }
 
-fn rewrite(table: &RouteTable) -> Result<Rewrite, Fault> {
+fn rewrite(table: &RouteTable, path: &Path) -> Result<Rewrite, Fault> {
     let mut rewrite = Rewrite::default();
     if let Some(protocols) = &table.upgrade {
         rewrite.upgrade = protocols.iter().map(protocol).collect::<Result<_, _>>()?;
@@ -151,7 +151,7 @@ fn rewrite(table: &RouteTable) -> Result<Rewrite, Fault> {
             return Err(Fault::at(name.span(), text));
         }
     }
-    heads(&table.heads, &mut rewrite)?;
+    heads(&table.heads, path, &mut rewrite)?;
     Ok(rewrite)
 }
 

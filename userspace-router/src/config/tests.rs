@@ -409,6 +409,11 @@ fn errors_name_file_line_and_key() {
             "f.toml:11: host: `http://a/b` must be a host",
         ),
         (
+            "pool = \"a\"",
+            "pool = \"a\"\n[route.heads]\npath = \"v1\"",
+            "f.toml:12: path: `v1` must begin with /",
+        ),
+        (
             "[::1]:2",
             "[::1]:0",
             "f.toml:7: backends: `[::1]:0`: nobody listens at port 0",

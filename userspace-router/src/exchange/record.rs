@@ -136,8 +136,7 @@ fn or_dash(text: &str) -> &str {
     }
 }
 
-/// A record as a line, with what the client asked for: method, target as sent to back-ends, and
-/// host. Of a head that could not be parsed there is no request.
+/// A record as a line, with what the client asked for: method, path and query, and host. Of a head that could not be parsed there is no request.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// The figures.

@@ -11,6 +11,7 @@ mod fields;
 mod forwarded;
 mod line;
 mod lookup;
+mod new_path;
 pub mod problem;
 #[cfg(test)]
 mod relay_tests;
@@ -23,6 +24,7 @@ pub use body::Length;
 pub use fields::is_token;
 pub use forwarded::{Forwarded, Network, Style};
 pub use lookup::has_dot_segments;
+pub use new_path::NewPath;
 pub use problem::Problem;
 pub use request::{Request, Room};
 pub use response::Response;

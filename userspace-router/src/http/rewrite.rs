@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use super::body::Length;
 use super::fields::{self, Line};
 use super::forwarded::{Forwarded, Style};
-use super::{date, line, Request, Response, Version};
+use super::{date, line, NewPath, Request, Response, Version};
 use crate::address::Address;
 
 /// How heads of a route are rewritten, and what is let through.
@@ -25,6 +25,8 @@ pub struct Rewrite {
     pub forwarded: Forwarded,
     /// What becomes of Host.
     pub host: Host,
+    /// What becomes of the path that the route matched; `None`: nothing.
+    pub path: Option<NewPath>,
     /// Protocols that may be switched to, in lower case.
     pub upgrade: Vec<String>,
     /// Trailer fields that are passed on, in lower case, separated by single commas.
@@ -64,6 +66,7 @@ impl Default for Rewrite {
                 trust: Vec::new(),
             },
             host: Host::Client,
+            path: None,
             upgrade: vec!["websocket".to_owned()],
             trailers: String::new(),
             request: Edit::default(),
@@ -273,7 +276,11 @@ impl Request {
     /// The head for a back-end; with `ask`, it has to say whether it takes the body.
     pub fn render(&self, hop: &Hop, rewrite: &Rewrite, ask: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.kept.size() + self.path().len() + 320);
-        for part in [self.method(), " ", self.path()] {
+        let [begin, rest] = match &rewrite.path {
+            Some(path) => path.parts(self.path()),
+            None => ["", self.path()],
+        };
+        for part in [self.method(), " ", begin, rest] {
             out.extend_from_slice(part.as_bytes());
         }
         // Always 1.1: whatever the client speaks, this hop speaks 1.1.

@@ -47,6 +47,34 @@ fn what_back_ends_are_told_of_the_client() {
 }
 
 #[test]
+fn another_path_in_place_of_the_routes() {
+    let heads = "heads.forwarded = \"none\"\nheads.path";
+    for (route, target, expected) in [
+        (
+            format!("path = \"/api\"\n{heads} = \"/v1\""),
+            "/api/x?q",
+            "/v1/x?q",
+        ),
+        (
+            format!("path = \"/api\"\n{heads} = \"/\""),
+            "http://a/api?q",
+            "/?q",
+        ),
+        (
+            format!("path-exact = \"/a\"\n{heads} = \"/b/\""),
+            "/a",
+            "/b/",
+        ),
+    ] {
+        assert_eq!(
+            sent_on(&route, &format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")),
+            format!("GET {expected} HTTP/1.1|Host: a|Via: 1.1 underpass"),
+            "{route}"
+        );
+    }
+}
+
+#[test]
 fn host_via_additions_and_removals() {
     let request = "GET / HTTP/1.1\r\nX-B: 1\r\nHost: a\r\nx-secret: 2\r\nVia: 1.0 b\r\n\r\n";
     let none = "heads.forwarded = \"none\"\n";
