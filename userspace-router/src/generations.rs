@@ -18,6 +18,7 @@ use underpass::engine::kernel::Replaced;
 use underpass::metrics::{self, Metrics};
 use underpass::say;
 
+use crate::ready;
 use crate::run::{prepare, runtime, start, End, Told};
 use crate::signals::Signals;
 
@@ -97,7 +98,12 @@ where
                     generations.next(engine, config, &signals).await?;
                 }
                 Some((generation, told)) = generations.told.recv() => match told {
-                    Told::Listens(router) => generations.listens(generation, router),
+                    Told::Listens(router) => {
+                        generations.listens(generation, router);
+                        if generations.starting == 0 {
+                            ready::tell();
+                        }
+                    }
                     Told::Ended(end) => {
                         let end = end?;
                         generations.running -= 1;

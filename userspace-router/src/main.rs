@@ -4,6 +4,7 @@
 
 mod generations;
 mod listening;
+mod ready;
 mod run;
 mod signals;
 

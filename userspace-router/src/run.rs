@@ -83,7 +83,7 @@ pub fn runtime() -> Result<runtime::Runtime, String> {
 
 /// What a router's thread tells.
 pub enum Told {
-    /// It listens, as this router of the module; or it ends without.
+    /// It listens, as this router of the module; or it ends without, and nothing is wrong.
     Listens(Option<u32>),
     /// How it ended. The last word.
     Ended(Result<End, String>),
@@ -194,7 +194,9 @@ fn thread(start: Start, generation: u32, tell: UnboundedSender<(u32, Told)>) -> 
             }
         };
         let end = guarded(|| runtime()?.block_on(begin(start, &mut listens)));
-        listens(None);
+        if end.is_ok() {
+            listens(None);
+        }
         tell(Told::Ended(end));
     };
     std::thread::Builder::new()
