@@ -18,6 +18,7 @@ use underpass::engine::kernel::Replaced;
 use underpass::metrics::{self, Metrics};
 use underpass::say;
 
+use crate::listening::probe;
 use crate::ready;
 use crate::run::{prepare, runtime, start, End, Told};
 use crate::signals::Signals;
@@ -158,7 +159,7 @@ impl Generations {
         replaced: &Replaced,
         signals: &Signals,
     ) -> Result<(), String> {
-        let page = self.page(&config)?;
+        let page = self.page(&config, replaced)?;
         let starts = prepare(config, replaced, signals).await?;
         self.page = page;
         self.youngest += 1;
@@ -169,12 +170,16 @@ impl Generations {
     }
 
     /// Metrics as `config` wants them, beside what is there.
-    fn page(&self, config: &Config) -> Result<Option<Page>, String> {
+    fn page(&self, config: &Config, replaced: &Replaced) -> Result<Option<Page>, String> {
         let Some(address) = config.metrics else {
             return Ok(None);
         };
         if let Some(page) = self.page.as_ref().filter(|page| page.address == address) {
             return Ok(Some(page.clone()));
+        }
+        if !matches!(replaced, Replaced::Anybody) {
+            // Only who is taken over may still be there. Of a stranger's page there would be a part.
+            probe(address).map_err(|error| format!("metrics: {error}"))?;
         }
         let listener = metrics::listen(address)?;
         if let Ok(address) = listener.local_addr() {

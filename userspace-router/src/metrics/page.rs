@@ -43,7 +43,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, String> {
         socket.set_nonblocking(true)?;
         Ok::<TcpListener, std::io::Error>(socket.into())
     };
-    bound().map_err(|error| format!("cannot listen on {address} for metrics: {error}"))
+    bound().map_err(|error| format!("metrics: cannot listen on {address}: {error}"))
 }
 
 /// Serves for ever.

@@ -3,6 +3,7 @@
 
 use std::net::TcpStream;
 
+use crate::cli::with_file;
 use crate::support::{decliner, engine, list, nobody, status, taker, Client, Router, LISTENER};
 
 /// The answer to this request for a page.
@@ -68,6 +69,23 @@ fn they_are_those_of_the_requests() {
         let module = page.contains("\nunderpass_forwards_total ");
         assert_eq!(module, engine() == "kernel", "{page}");
     }
+}
+
+#[test]
+fn an_address_that_somebody_else_has_is_not_shared() {
+    let tables = format!(
+        "[pool.p]\n{}\n[[route]]\npool = \"p\"\n",
+        list("backends", &[taker()])
+    );
+    let router = Router::launch_as("metrics = \"127.0.0.1:0\"", LISTENER, &tables, "");
+    let address = router.metrics.expect("metrics");
+    let engine = engine();
+    let text = format!(
+        "engine = \"{engine}\"\nmetrics = \"{address}\"\n[[listener]]\n{LISTENER}\n{tables}"
+    );
+    let (code, _, complained) = with_file("metrics", &text, "run");
+    let why = format!("metrics: cannot listen on {address}: Address already in use");
+    assert!(code == Some(1) && complained.contains(&why), "{complained}");
 }
 
 #[test]
