@@ -2,6 +2,7 @@
 //! The file as TOML has it, and the checks that make a `Config` of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use super::pool::PoolTable;
 use super::route::RouteTable;
 use super::{limits, listener, pool, route, value};
 use super::{Config, EngineKind};
+use crate::address::meets;
 
 /// A quarter of the routers that the module has in a network namespace, so that what others left
 /// for their time of grace is seldom in the way.
@@ -63,7 +65,9 @@ pub fn check(text: &str, resolve: Resolve) -> Result<Config, Fault> {
             return Err(Fault { span, text });
         }
     }
-    let metrics = file.metrics.as_ref().map(listener::address).transpose()?;
+    let metrics = file.metrics.as_ref();
+    let metrics = metrics.map(|value| metrics_address(value, &listeners));
+    let metrics = metrics.transpose()?;
     if listeners.is_empty() {
         return Err(nothing("no [[listener]]: add one with an address"));
     }
@@ -93,6 +97,22 @@ pub fn check(text: &str, resolve: Resolve) -> Result<Config, Fault> {
         routes,
         limits,
     })
+}
+
+/// No client may come there.
+fn metrics_address(value: &Spanned<String>, listeners: &[Listener]) -> Result<SocketAddr, Fault> {
+    let address = listener::address(value)?;
+    let clashes = |l: &&Listener| address.port() != 0 && meets(l.address, address);
+    match listeners.iter().find(clashes) {
+        Some(listener) => {
+            let text = format!(
+                "`{address}` is where the listener `{}` is: take another port",
+                listener.address
+            );
+            Err(Fault::at(value.span(), text))
+        }
+        None => Ok(address),
+    }
 }
 
 fn nothing(text: &str) -> Fault {

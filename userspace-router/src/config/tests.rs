@@ -409,6 +409,11 @@ fn errors_name_file_line_and_key() {
             "f.toml:11: host: `http://a/b` must be a host",
         ),
         (
+            "\"user\"",
+            "\"user\"\nmetrics = \"0.0.0.0:8080\"",
+            "f.toml:2: metrics: `0.0.0.0:8080` is where the listener `127.0.0.1:8080` is",
+        ),
+        (
             "pool = \"a\"",
             "pool = \"a\"\n[route.heads]\npath = \"v1\"",
             "f.toml:12: path: `v1` must begin with /",
