@@ -9,22 +9,22 @@ help: ## this list
 		printf '  make %-13s %s\n' "$$t" "$$d"; done
 
 .PHONY: run
-run: ## an upload through the stock kernel in QEMU, from the host and back; KEEP=1 stays up
+run: ## an upload through the stock kernel in QEMU, from the host and back; KEEP=1 keeps it running
 	@qemu/run.sh $(if $(KEEP),--keep)
 
 .PHONY: test
-test: ## everything: lint, unit tests, guests on both kernels; ends with `N passed, N failed`; LONG=1: and what takes long
+test: ## everything: lint, unit tests, guests on both kernels; ends with `N passed, N failed`; LONG=1 adds the long tests
 	@LONG="$(LONG)" tests/run-all.sh
 
 .PHONY: module
-module: ## on Debian 13 with its backports kernel: underpass.ko for `uname -r`, or KREL=...
+module: ## builds underpass.ko for `uname -r`, or KREL=..., on Debian 13 with its backports kernel
 	@qemu/native-module.sh $(KREL)
 
 .PHONY: install uninstall
-install: ## what `make module` and `cargo build --release` made, with a systemd unit; KREL=..., PREFIX=..., DESTDIR=...
+install: ## installs what `make module` and `cargo build --release` built, with a systemd unit; KREL=..., PREFIX=..., DESTDIR=...
 	@packaging/install.sh "build/$(or $(KREL),$(shell uname -r))/underpass.ko" target/release/underpass "$(or $(KREL),$(shell uname -r))"
 
-uninstall: ## takes that away again, of all kernels, but for /etc/underpass.toml and the user
+uninstall: ## removes that again, for all kernels, except /etc/underpass.toml and the user; PREFIX=..., DESTDIR=...
 	@packaging/install.sh --remove
 
 .PHONY: vm-test
@@ -32,15 +32,15 @@ vm-test: ## the guest tests on KERNEL=stock or debug; SCRIPTS="..." for some of 
 	@tests/vm.sh $(KERNEL) $(SCRIPTS)
 
 .PHONY: soak
-soak: ## random traffic with faults for HOURS=n or MINUTES=n (whole numbers), and a report; SEED=n, SAVE=file, KERNEL=debug
+soak: ## random traffic with faults for HOURS=n or MINUTES=n (integers), and a report; SEED=n, SAVE=file, KERNEL=debug
 	@tests/soak.sh $(KERNEL) $$(($(or $(HOURS),0) * 3600 + $(or $(MINUTES),0) * 60)) $(or $(SEED),1) $(SAVE)
 
 .PHONY: fuzz
-fuzz: ## each parser on what a fuzzer makes up, for SECONDS=300; TARGET=head, chunked, ... for one alone
+fuzz: ## fuzzes each parser for SECONDS=300; TARGET=head, chunked, ... for one alone
 	@tests/fuzz/run.sh "$(or $(TARGET),all)" "$(SECONDS)"
 
 .PHONY: bench
-bench: ## what forwarding costs, beside rivals; RIVALS="..." WORKLOADS="..." for some alone
+bench: ## what forwarding costs, compared with rivals; RIVALS="..." WORKLOADS="..." for some alone; bench/README.md has more
 	@RIVALS="$(RIVALS)" WORKLOADS="$(WORKLOADS)" KINDS="$(KINDS)" SAVE="$(SAVE)" bench/bench.sh
 
 .PHONY: bench-growth
@@ -48,11 +48,11 @@ bench-growth: ## how cost, memory and speed grow with connections and CPUs; RIVA
 	@RIVALS="$(RIVALS)" KINDS="$(KINDS)" SAVE="$(SAVE)" bench/growth.sh
 
 .PHONY: profile
-profile: ## where the instructions of WORKLOAD=get with RIVAL=kernel go, by symbol
+profile: ## where the instructions of WORKLOAD=get with RIVAL=kernel are spent, by symbol
 	@SAVE="$(SAVE)" bench/profile/profile.sh "$(or $(RIVAL),kernel)" "$(or $(WORKLOAD),get)" $(CONNECTIONS)
 
 .PHONY: shell
-shell: ## a guest with module, router and tests in /payload, and this terminal; KERNEL=stock or debug
+shell: ## a guest with module, router and tests in /payload, on this terminal; KERNEL=stock or debug
 	@qemu/boot.sh $(KERNEL) --project --interactive --memory 3072 --time 86400 -- bash
 
 .PHONY: lint
@@ -64,13 +64,13 @@ fmt: ## formats all Rust
 	@tests/lint.sh --fix
 
 .PHONY: generate
-generate: ## writes again what is generated from netlink-proto/underpass.yaml
+generate: ## regenerates what is made from netlink-proto/underpass.yaml
 	@qemu/enter.sh netlink-proto/gen.py "$$(qemu/kernel.sh stock)/tree"
 
 .PHONY: refresh
-refresh: ## throws the cached build root away, so that the archive's newest kernel is taken
+refresh: ## deletes the cached build root, so that the archive's newest kernel is used
 	@qemu/refresh.sh
 
 .PHONY: clean
-clean: ## removes what was built in this checkout; the cache stays
+clean: ## deletes what was built in this checkout; the cache stays
 	rm -rf build target underpass.ko
