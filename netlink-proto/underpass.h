@@ -21,7 +21,7 @@
 #define UNDERPASS_RELAY_MAX		1024
 
 /**
- * enum underpass_side - Which end of the front end a queue is.
+ * enum underpass_side - Which side of the front end a queue is on.
  * @UNDERPASS_SIDE_FRONT: Towards a client.
  * @UNDERPASS_SIDE_BACK: Towards a back-end.
  */
@@ -31,17 +31,17 @@ enum underpass_side {
 };
 
 /**
- * enum underpass_framing - How long a body is. Decided by the router, enforced
- *   by the kernel.
+ * enum underpass_framing - How the end of a body is found. Decided by the
+ *   router, enforced by the kernel.
  * @UNDERPASS_FRAMING_NONE: No body; the message ends with its head.
  * @UNDERPASS_FRAMING_LENGTH: Exactly `length` bytes.
  * @UNDERPASS_FRAMING_CHUNKED: Chunked transfer coding (RFC 9112 section 7.1).
- *   Chunks are taken apart, and the content is put into new ones: extensions
- *   end here, trailers but for `trailers`.
+ *   Chunks are taken apart, and the content is put into new ones. Extensions
+ *   are dropped, as are trailers that `trailers` does not name.
  * @UNDERPASS_FRAMING_UNTIL_CLOSE: All bytes up to the sender's FIN, which is
- *   carried over.
- * @UNDERPASS_FRAMING_TUNNEL: No HTTP any more; all bytes up to the sender's
- *   FIN, which is carried over.
+ *   passed on.
+ * @UNDERPASS_FRAMING_TUNNEL: No longer HTTP; all bytes up to the sender's FIN,
+ *   which is passed on.
  */
 enum underpass_framing {
 	UNDERPASS_FRAMING_NONE,
@@ -55,13 +55,13 @@ enum underpass_framing {
  * enum underpass_state - What the receiving half of a queue is doing.
  * @UNDERPASS_STATE_COLLECTING: Looking for the end of the next head.
  * @UNDERPASS_STATE_READY: A head waits in the socket for `forward`, `route`,
- *   `drain`, `del` or `abort`.
+ *   `drain`, `queue-del` or `queue-abort`.
  * @UNDERPASS_STATE_MOVING: Body bytes go to the queue `to`, or are discarded.
  * @UNDERPASS_STATE_PARKED: A forward stopped before the body's end (see
  *   `taken`).
  * @UNDERPASS_STATE_ENDED: Nothing more will be received; `reason` says why.
- * @UNDERPASS_STATE_DRAINING: Being closed by `drain` or `del`; gone when that
- *   is done.
+ * @UNDERPASS_STATE_DRAINING: Being closed by `drain` or `queue-del`; gone when
+ *   that is done. Open to no command but `queue-get`.
  */
 enum underpass_state {
 	UNDERPASS_STATE_COLLECTING,
@@ -74,24 +74,24 @@ enum underpass_state {
 
 /**
  * enum underpass_result - How a forward ended.
- * @UNDERPASS_RESULT_COMPLETE: The body was moved whole.
+ * @UNDERPASS_RESULT_COMPLETE: The whole body was moved.
  * @UNDERPASS_RESULT_CANCELLED: The router cancelled it. The queue is parked.
  * @UNDERPASS_RESULT_TRUNCATED: FIN from the sender before the body's end. The
- *   target was aborted.
+ *   target was reset.
  * @UNDERPASS_RESULT_SOURCE_ERROR: The sender's connection broke, see `error`.
- *   The target was aborted.
- * @UNDERPASS_RESULT_TARGET_ERROR: The target's connection broke, see `error`.
- *   The queue is parked.
+ *   The target was reset.
+ * @UNDERPASS_RESULT_TARGET_ERROR: The target's connection broke or was ended,
+ *   see `error`. The queue is parked.
  * @UNDERPASS_RESULT_MALFORMED: The chunked coding is broken. The target was
- *   aborted; the queue receives nothing more, and can still send.
+ *   reset; the queue receives nothing more, and can still send.
  * @UNDERPASS_RESULT_SOURCE_STALLED: Nothing came from the sender for
- *   `idle-ms`. The target was aborted, the queue is parked.
+ *   `idle-ms`. The target was reset, the queue is parked.
  * @UNDERPASS_RESULT_TARGET_STALLED: The target took nothing for `idle-ms`. It
- *   was aborted, the queue is parked.
+ *   was reset, the queue is parked.
  * @UNDERPASS_RESULT_SOURCE_SLOW: The sender sent less than `idle-bytes` in
- *   `idle-ms`. The target was aborted, the queue is parked.
+ *   `idle-ms`. The target was reset, the queue is parked.
  * @UNDERPASS_RESULT_TARGET_SLOW: The target took less than `idle-bytes` in
- *   `idle-ms`. It was aborted, the queue is parked.
+ *   `idle-ms`. It was reset, the queue is parked.
  */
 enum underpass_result {
 	UNDERPASS_RESULT_COMPLETE,
@@ -108,9 +108,8 @@ enum underpass_result {
 
 /**
  * enum underpass_reason - Why a queue ended.
- * @UNDERPASS_REASON_NONE: It did not.
- * @UNDERPASS_REASON_FIN: FIN between two messages. The other direction still
- *   works.
+ * @UNDERPASS_REASON_NONE: It did not end.
+ * @UNDERPASS_REASON_FIN: FIN between two messages. The queue can still send.
  * @UNDERPASS_REASON_FIN_IN_HEAD: FIN after some bytes of a head.
  * @UNDERPASS_REASON_FIN_IN_BODY: FIN before the end of a body.
  * @UNDERPASS_REASON_RESET: RST or another error of the connection, see

@@ -10,9 +10,9 @@ pub const FAMILY_VERSION: u8 = 1;
 
 /// Head bytes that a listener or queue collects unless told otherwise.
 pub const HEAD_LIMIT_DEFAULT: u32 = 32768;
-/// Milliseconds that a connection has for its first head unless told otherwise.
+/// Milliseconds that a connection has to send its first head unless told otherwise.
 pub const HEAD_MS_DEFAULT: u32 = 60000;
-/// Connections that a listener has at once unless told otherwise.
+/// Connections that a listener may have at once unless told otherwise.
 pub const CONNECTIONS_DEFAULT: u32 = 65536;
 /// The largest head limit; a head and its event must fit one attribute.
 pub const HEAD_LIMIT_MAX: u32 = 65000;
@@ -30,70 +30,77 @@ pub const RELAY_MAX: u32 = 1024;
 /// Commands and events.
 pub mod cmd {
     /// Makes the sending socket a router. EEXIST if it is one already, ENOSPC if the network
-    /// namespace has 256 of them.
+    /// namespace has 256 routers.
     pub const ROUTER_ATTACH: u8 = 1;
-    /// Ends the sending socket's router as its death would: its queues and
-    /// listeners live on for the grace time. With `grace` another time than agreed.
+    /// Gives up the sending socket's router as closing the socket would: its queues and
+    /// listeners stay for the grace time, which `grace` may change.
     pub const ROUTER_DETACH: u8 = 2;
-    /// The sending socket becomes the socket of router `id`. Everything not answered
-    /// yet is sent again, with new generations. ENOENT if there is none such.
+    /// Makes the sending socket the owner of router `id`. Every head that is not answered
+    /// is sent again, with a new generation, as is `closed` of every queue that ended; how
+    /// forwards ended is in a dump. ENOENT if there is no such router, or its grace time is
+    /// over.
     pub const ROUTER_TAKEOVER: u8 = 3;
     /// One router, or all of the network namespace.
     pub const ROUTER_GET: u8 = 4;
     /// Takes over a listening TCP socket: the kernel accepts its connections and makes
-    /// a front queue of each. EBADF, ENOTSOCK, EPROTONOSUPPORT, EINVAL, EBUSY by the
-    /// kind of descriptor; EXDEV for one of another network namespace.
+    /// a front queue of each. EBADF, ENOTSOCK, EPROTONOSUPPORT, EOPNOTSUPP, EINVAL,
+    /// EBUSY by the kind of descriptor; EXDEV for one of another network namespace;
+    /// ENOSPC if the network namespace has 1024 listeners.
     pub const LISTENER_ADD: u8 = 5;
-    /// Stops accepting. Queues stay.
+    /// Stops accepting, after the connections that wait in the backlog. Queues stay.
     pub const LISTENER_DEL: u8 = 6;
     /// One listener, or all of the network namespace.
     pub const LISTENER_GET: u8 = 7;
     /// Takes over a connected TCP socket. The descriptor may be closed afterwards.
-    /// Errors as with listener-add, and ENOTCONN.
+    /// Errors as with listener-add, but ENOTCONN for EINVAL, and ENOSPC above `queues-max`.
     pub const QUEUE_ADD: u8 = 8;
-    /// Sends what was accepted by `send`, then closes the connection with FIN. A forward
-    /// from or to the queue ends with an error, see `result`.
+    /// Sends the data that `send` and `route` left, then closes the connection with FIN,
+    /// or a reset if bytes are unread. A forward from the queue is cut off: its target
+    /// is reset. A forward to the queue ends with `target-error`, and the connection
+    /// is reset.
     pub const QUEUE_DEL: u8 = 9;
-    /// Resets the connection.
+    /// Resets the connection. Forwards end as with `queue-del`.
     pub const QUEUE_ABORT: u8 = 10;
     /// One queue, or all of the network namespace.
     pub const QUEUE_GET: u8 = 11;
-    /// Sends `data` to the peer of queue `id`. EBUSY while a forward into it runs,
-    /// ENOBUFS above send-limit, EPIPE if it can send no more, ENOTEMPTY as `if-quiet` says.
+    /// Sends `data` to the peer of queue `id`. EBUSY while a forward into the queue runs,
+    /// ENOBUFS above send-limit, EPIPE if it can send no more, ENOTEMPTY by `if-quiet`.
     pub const SEND: u8 = 12;
     /// Answers the head of queue `id`: drops it from the socket and moves the body that
-    /// follows to queue `to`, or discards it where `to` is absent. A parked queue of
-    /// which nothing was taken may be forwarded again with the same generation; one of
-    /// which something was taken only discarded. With framing `none` the
+    /// follows to queue `to`, or discards it if `to` is absent. A parked queue of
+    /// which nothing was taken may be forwarded again with the same generation; if
+    /// something was taken, it can only be discarded. With framing `none` the
     /// message is over and no `done` event comes.
     pub const FORWARD: u8 = 13;
     /// `send` of `data` to queue `to`, and `forward` from queue `id` to it, in one:
-    /// both are done or none. With `relay` the response may come back by itself.
+    /// both are done or neither. With `relay` the kernel may pass the response back.
     pub const ROUTE: u8 = 14;
-    /// Stops the forward from queue `id`, which is parked. The reply says how much was
-    /// taken; no `done` event comes. Where nothing moves yet, takes back what `relay`
+    /// Stops the forward from queue `id`, which is then parked. The reply says how much
+    /// was taken; no `done` event comes. If nothing moves, takes back what `relay`
     /// allowed: the next head comes up.
     pub const CANCEL: u8 = 15;
     /// Closes queue `id` so that its peer can read what was sent: sends all, then FIN,
     /// reads and discards within the limits until the peer's FIN, then closes.
-    /// The id is gone at once; no more events come.
+    /// The queue is gone at once to commands; no more events come. Forwards end as with
+    /// `queue-del`.
     pub const DRAIN: u8 = 16;
     /// Counters of the network namespace.
     pub const STATS_GET: u8 = 17;
-    /// A head is complete (or over its limit) and waits for an answer. Not while `data` waits for the same client to read.
+    /// A head is complete (or over its limit) and waits for an answer. It does not come
+    /// while the same client has not read `data`, or a body moves to it.
     pub const HEAD: u8 = 18;
-    /// The forward from queue `id` to queue `to` ended. With `status`: so did a response
-    /// that was passed on without being shown, also where it had no body.
+    /// The forward from queue `id` to queue `to` ended. With `status`: a response was
+    /// passed on without being shown; this comes even if it had no body.
     pub const DONE: u8 = 19;
     /// Queue `id` will receive nothing more. It stays until `queue-del`, `queue-abort` or
-    /// `drain`, because it may still be sending; with `gone` it ended by itself, and the
+    /// `drain`, because it may still be sending. With `gone` it ended by itself, and the
     /// event may come 200 ms later.
     pub const CLOSED: u8 = 20;
-    /// A response of queue `id` began to be passed on to queue `to` without being shown;
-    /// `done` follows. It does not come where `done` can come at once.
+    /// A response of queue `id` is being passed on to queue `to` without being shown;
+    /// `done` follows. It is left out if `done` can come at once.
     pub const RELAYED: u8 = 21;
-    /// Router `id` belongs to socket `port` now, by `router-takeover`. The socket that had it
-    /// before is told.
+    /// Router `id` belongs to socket `port` now, by `router-takeover`. Sent to the socket
+    /// that owned it before.
     pub const OUSTED: u8 = 22;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
@@ -127,18 +134,17 @@ pub mod cmd {
 pub mod router {
     /// Given by the kernel, never zero.
     pub const ID: u16 = 1;
-    /// Netlink port of the router's socket; zero when its owner is gone.
+    /// Netlink port of the router's socket; zero while no socket owns the router.
     pub const PORT: u16 = 2;
-    /// How many heads of clients the kernel may have sent up that no command answered yet.
-    /// Default 1024. Heads above it wait in their sockets, in order. Heads of
-    /// back-ends need none.
+    /// How many client heads may be sent up and not answered yet. Default 1024. Further
+    /// heads wait in their sockets, in order. Heads from back-ends need none.
     pub const CREDIT: u16 = 3;
-    /// Milliseconds that queues and listeners outlive their router's socket.
-    /// Forwards in flight always finish. Default 30000.
+    /// How many milliseconds queues and listeners outlive their router's socket.
+    /// Forwards in flight finish in any case. Default 30000.
     pub const GRACE: u16 = 4;
     /// Version of this family that the kernel speaks.
     pub const PROTOCOL: u16 = 5;
-    /// Heads of clients sent up and not answered yet.
+    /// Client heads sent up and not answered yet.
     pub const HEADS_OUT: u16 = 6;
     /// Queues with an event that could not be delivered yet.
     pub const WAITING: u16 = 7;
@@ -148,9 +154,9 @@ pub mod router {
     pub const QUEUES: u16 = 9;
     /// Listeners of this router.
     pub const LISTENERS: u16 = 10;
-    /// Queues that the router has at once, of both sides. Above it `queue-add` is refused
-    /// with ENOSPC. From seven eighths of it on connections are not accepted, but wait in
-    /// their listener's backlog: the rest is for back-ends. Default 131072.
+    /// Queues that the router may have at once, of both sides. Beyond that `queue-add` is
+    /// refused with ENOSPC. From seven eighths of it on, connections are not accepted but
+    /// wait in their listener's backlog: the rest is for back-ends. Default 131072.
     pub const QUEUES_MAX: u16 = 11;
     /// The largest number of this set.
     pub const MAX: u16 = 11;
@@ -177,9 +183,9 @@ pub mod listener {
     pub const ID: u16 = 1;
     /// A listening TCP socket of the calling process.
     pub const FD: u16 = 2;
-    /// The owner.
+    /// The router that owns it.
     pub const ROUTER: u16 = 3;
-    /// Head bytes for the queues of this listener.
+    /// Most bytes of a head, for the queues of this listener. Default 32768.
     pub const HEAD_LIMIT: u16 = 4;
     /// Connections accepted so far.
     pub const ACCEPTED: u16 = 5;
@@ -188,15 +194,15 @@ pub mod listener {
     /// Local TCP port, in host order.
     pub const PORT: u16 = 7;
     /// Connections begin with a PROXY protocol header, version 1 or 2. It counts towards
-    /// `head-limit` and comes up in front of the first head. What comes up without one
-    /// that is whole is not to be trusted.
+    /// `head-limit` and comes up in front of the first head. The router has to check it:
+    /// a first head without a complete and valid header must not be trusted.
     pub const PROXY_PROTOCOL: u16 = 8;
     /// Milliseconds from accepting a connection to the end of its first head. After that it
-    /// is closed, with a 408 if it had begun one. A router knows of a connection from its
-    /// first head on, and later ones are its own to wait for. Default 60000.
+    /// is closed, with a 408 if part of a head had come. The router learns of a connection
+    /// by its first head; timeouts for later heads are its own business. Default 60000.
     pub const HEAD_MS: u16 = 9;
-    /// Connections of this listener at once. More are not accepted until one of them is
-    /// closed, but wait in the socket's own backlog. Default 65536.
+    /// Connections of this listener at once. Further ones wait in the socket's backlog
+    /// until one of these is closed. Default 65536.
     pub const CONNECTIONS: u16 = 10;
     /// Connections of this listener now.
     pub const OPEN: u16 = 11;
@@ -221,33 +227,34 @@ pub mod listener {
 
 /// Attributes of the set `queue`.
 pub mod queue {
-    /// Given by the kernel, never zero, not used again for a long time.
+    /// Given by the kernel, never zero, not reused for a long time.
     pub const ID: u16 = 1;
     /// A connected TCP socket of the calling process.
     pub const FD: u16 = 2;
     /// See [`super::Side`].
     pub const SIDE: u16 = 3;
-    /// The owner.
+    /// The router that owns it.
     pub const ROUTER: u16 = 4;
-    /// The listener that accepted it; absent if added by descriptor.
+    /// The listener that accepted it; absent if it was added by descriptor.
     pub const LISTENER: u16 = 5;
-    /// Bytes of head that are collected at the most.
+    /// Most bytes of a head. Default 32768.
     pub const HEAD_LIMIT: u16 = 6;
     /// See [`super::State`].
     pub const STATE: u16 = 7;
-    /// Number of the head that the queue collected last, from 1; `if-quiet` counts, too. A command about
-    /// another one is stale and refused with ESTALE.
+    /// Number of the last head of this queue, from 1. `if-quiet` also increments it, as does
+    /// a takeover if a head is not answered or a body parked. A command with another
+    /// number is refused with ESTALE.
     pub const GENERATION: u16 = 8;
     /// The head with its empty line, byte for byte as received.
     pub const HEAD: u16 = 9;
-    /// The head has no end within `head-limit` bytes; these are all there is.
+    /// The head does not end within `head-limit` bytes; `head` has only these.
     pub const OVER_LIMIT: u16 = 10;
-    /// The target queue of a forward. Absent means discard. Of a parked queue, that of the forward that
-    /// ended, as long as its `done` was not told.
+    /// The target queue of a forward. Absent means discard. For a parked queue, the target
+    /// of the forward that ended, as long as its `done` was not delivered.
     pub const TO: u16 = 11;
     /// See [`super::FramingKind`].
     pub const FRAMING: u16 = 12;
-    /// Body bytes, with framing `length`.
+    /// Length of the body in bytes, with framing `length`.
     pub const LENGTH: u16 = 13;
     /// Bytes to send to the peer of a queue, before any body.
     pub const DATA: u16 = 14;
@@ -259,11 +266,11 @@ pub mod queue {
     pub const RESULT: u16 = 17;
     /// See [`super::Reason`].
     pub const REASON: u16 = 18;
-    /// The errno of a broken connection.
+    /// The errno of a broken connection, or zero.
     pub const ERROR: u16 = 19;
-    /// Bytes that a drain reads at the most. Default 1 MiB.
+    /// Most bytes that a drain reads and discards. Default 1 MiB.
     pub const LIMIT_BYTES: u16 = 20;
-    /// Milliseconds that a drain lasts at the most. Default 5000.
+    /// Most milliseconds that a drain lasts. Default 5000.
     pub const LIMIT_MS: u16 = 21;
     /// 4 or 16 bytes in network order.
     pub const PEER_ADDRESS: u16 = 22;
@@ -273,49 +280,50 @@ pub mod queue {
     pub const LOCAL_ADDRESS: u16 = 24;
     /// In host order.
     pub const LOCAL_PORT: u16 = 25;
-    /// Body bytes taken from this queue in its life.
+    /// Body bytes taken from this queue in its lifetime.
     pub const RX_BYTES: u16 = 26;
-    /// Body bytes put into this queue in its life.
+    /// Body bytes put into this queue in its lifetime.
     pub const TX_BYTES: u16 = 27;
-    /// Bytes of `data` that the peer's window does not take yet.
+    /// Bytes of `data` that the peer's window has no room for yet.
     pub const UNSENT: u16 = 28;
-    /// How the body leaves; as it comes where absent. `chunked` can leave `until-close`
-    /// (its end becomes a FIN), and `until-close` `chunked` (its FIN becomes an end).
+    /// How the body leaves; as it comes if absent. `chunked` can leave as `until-close`
+    /// (its last chunk becomes a FIN), `until-close` as `chunked` (its FIN becomes a last
+    /// chunk).
     pub const TO_FRAMING: u16 = 29;
     /// With `chunked` on both sides: names of trailer fields to pass on, in lower case,
     /// separated by single commas. All others are dropped.
     pub const TRAILERS: u16 = 30;
-    /// The forward ends when no byte of it moved for so long; a tunnel when none moved in
-    /// either direction. Without it, it waits for ever.
+    /// The forward ends when no byte of it moved for this many milliseconds; a tunnel when
+    /// none moved in either direction. Without it, a forward may wait for ever.
     pub const IDLE_MS: u16 = 31;
     /// Only if the target queue has received nothing that was not answered: ENOTEMPTY
-    /// otherwise. For a connection that served others before. It begins a new generation of
-    /// the target, whatever else refuses the command: a head of that number or before was
-    /// on its way already, and what was to be sent is refused.
+    /// otherwise. For a connection that served another exchange before. It increments the
+    /// generation of the target, even if something else then refuses the command: a head
+    /// with that number or a lower one was on its way before.
     pub const IF_QUIET: u16 = 32;
-    /// The next head of the target queue, towards a back-end, may be passed on to this
-    /// front queue without being shown to the router, with these field lines, if any,
-    /// behind its own; see docs/netlink.md. For one head, whatever it is.
+    /// The next head of the target queue, which is towards a back-end, may be passed on to
+    /// this front queue without being shown to the router, with these field lines, if any,
+    /// after its own; see docs/netlink.md. This holds for one head, whichever comes next.
     pub const RELAY: u16 = 33;
     /// With `relay`. The request is HEAD, so the response has no body.
     pub const RELAY_HEAD: u16 = 34;
     /// With `relay`. The `idle-ms` of the response's body.
     pub const RELAY_IDLE_MS: u16 = 35;
-    /// Of the response that was passed on without being shown to the router.
+    /// Status of the response that was passed on without being shown to the router.
     pub const STATUS: u16 = 36;
     /// The front queue to which the next head may be passed on.
     pub const RELAY_TO: u16 = 37;
-    /// With `idle-ms`, not for a tunnel. The forward ends also when fewer bytes of it than
-    /// this moved in `idle-ms`: the least rate at which it may live.
+    /// With `idle-ms`, not for a tunnel. The forward also ends when fewer bytes of it than
+    /// this moved in `idle-ms`: a minimum rate.
     pub const IDLE_BYTES: u16 = 38;
     /// With `relay` and `relay-idle-ms`. The `idle-bytes` of the response's body.
     pub const RELAY_IDLE_BYTES: u16 = 39;
-    /// What the router wants to remember of the exchange on a front queue. It stays until
-    /// another one is given. The kernel does not look at it, but sets its highest bit when
-    /// a response was passed on there without being shown.
+    /// What the router wants to remember about the exchange on a front queue. It stays
+    /// until another one is given. The kernel does not interpret it, but sets its highest
+    /// bit when it passes a response on there without showing it.
     pub const NOTE: u16 = 40;
-    /// The queue ended with this: a front queue whose last response was passed on, whole,
-    /// without being shown, so that nothing was left to say when the client left.
+    /// The queue ended by itself: a front queue whose last response was passed on
+    /// completely, without being shown, so that nothing was left to do when the client left.
     pub const GONE: u16 = 41;
     /// The largest number of this set.
     pub const MAX: u16 = 41;
@@ -372,19 +380,19 @@ pub mod stats {
     pub const ACCEPTED: u16 = 1;
     /// Sockets added by descriptor.
     pub const ADDED: u16 = 2;
-    /// Head events delivered.
+    /// Heads sent up to routers.
     pub const HEADS: u16 = 3;
-    /// Forwards begun, those of framing `none` left out.
+    /// Forwards begun, except those without a body.
     pub const FORWARDS: u16 = 4;
     /// Body bytes moved from front queues to back queues.
     pub const FRONT_TO_BACK: u16 = 5;
     /// Body bytes moved from back queues to front queues.
     pub const BACK_TO_FRONT: u16 = 6;
-    /// Body bytes read and thrown away.
+    /// Body bytes read and discarded.
     pub const DISCARDED: u16 = 7;
     /// How often a queue with an event began to wait for room in a router's socket.
     pub const OVERFLOWS: u16 = 8;
-    /// Connections closed because no router or memory was there for them.
+    /// Connections closed when they were accepted, as a rule for lack of memory.
     pub const REFUSED: u16 = 9;
     /// Queues now.
     pub const QUEUES: u16 = 10;
@@ -412,7 +420,7 @@ pub mod stats {
     ];
 }
 
-/// Which end of the front end a queue is.
+/// Which side of the front end a queue is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Side {
@@ -443,7 +451,7 @@ impl TryFrom<u32> for Side {
     }
 }
 
-/// How long a body is. Decided by the router, enforced by the kernel.
+/// How the end of a body is found. Decided by the router, enforced by the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum FramingKind {
@@ -452,11 +460,12 @@ pub enum FramingKind {
     /// Exactly `length` bytes.
     Length = 1,
     /// Chunked transfer coding (RFC 9112 section 7.1). Chunks are taken apart, and the
-    /// content is put into new ones: extensions end here, trailers but for `trailers`.
+    /// content is put into new ones. Extensions are dropped, as are trailers that
+    /// `trailers` does not name.
     Chunked = 2,
-    /// All bytes up to the sender's FIN, which is carried over.
+    /// All bytes up to the sender's FIN, which is passed on.
     UntilClose = 3,
-    /// No HTTP any more; all bytes up to the sender's FIN, which is carried over.
+    /// No longer HTTP; all bytes up to the sender's FIN, which is passed on.
     Tunnel = 4,
 }
 
@@ -490,7 +499,7 @@ impl TryFrom<u32> for FramingKind {
 pub enum State {
     /// Looking for the end of the next head.
     Collecting = 0,
-    /// A head waits in the socket for `forward`, `route`, `drain`, `del` or `abort`.
+    /// A head waits in the socket for `forward`, `route`, `drain`, `queue-del` or `queue-abort`.
     Ready = 1,
     /// Body bytes go to the queue `to`, or are discarded.
     Moving = 2,
@@ -498,7 +507,7 @@ pub enum State {
     Parked = 3,
     /// Nothing more will be received; `reason` says why.
     Ended = 4,
-    /// Being closed by `drain` or `del`; gone when that is done.
+    /// Being closed by `drain` or `queue-del`; gone when that is done. Open to no command but `queue-get`.
     Draining = 5,
 }
 
@@ -531,28 +540,28 @@ impl TryFrom<u32> for State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum ForwardResult {
-    /// The body was moved whole.
+    /// The whole body was moved.
     Complete = 0,
     /// The router cancelled it. The queue is parked.
     Cancelled = 1,
-    /// FIN from the sender before the body's end. The target was aborted.
+    /// FIN from the sender before the body's end. The target was reset.
     Truncated = 2,
-    /// The sender's connection broke, see `error`. The target was aborted.
+    /// The sender's connection broke, see `error`. The target was reset.
     SourceError = 3,
-    /// The target's connection broke, see `error`. The queue is parked.
+    /// The target's connection broke or was ended, see `error`. The queue is parked.
     TargetError = 4,
-    /// The chunked coding is broken. The target was aborted; the queue receives nothing
+    /// The chunked coding is broken. The target was reset; the queue receives nothing
     /// more, and can still send.
     Malformed = 5,
-    /// Nothing came from the sender for `idle-ms`. The target was aborted, the queue is
+    /// Nothing came from the sender for `idle-ms`. The target was reset, the queue is
     /// parked.
     SourceStalled = 6,
-    /// The target took nothing for `idle-ms`. It was aborted, the queue is parked.
+    /// The target took nothing for `idle-ms`. It was reset, the queue is parked.
     TargetStalled = 7,
-    /// The sender sent less than `idle-bytes` in `idle-ms`. The target was aborted, the
+    /// The sender sent less than `idle-bytes` in `idle-ms`. The target was reset, the
     /// queue is parked.
     SourceSlow = 8,
-    /// The target took less than `idle-bytes` in `idle-ms`. It was aborted, the queue is
+    /// The target took less than `idle-bytes` in `idle-ms`. It was reset, the queue is
     /// parked.
     TargetSlow = 9,
 }
@@ -590,9 +599,9 @@ impl TryFrom<u32> for ForwardResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Reason {
-    /// It did not.
+    /// It did not end.
     None = 0,
-    /// FIN between two messages. The other direction still works.
+    /// FIN between two messages. The queue can still send.
     Fin = 1,
     /// FIN after some bytes of a head.
     FinInHead = 2,
