@@ -39,12 +39,12 @@ impl<'a> Body<'a> {
             patience: patience(request, queue::IDLE_MS, queue::IDLE_BYTES)?,
         };
         if comes == Framing::Tunnel && body.patience.idle_bytes.is_some() {
-            let words = "a tunnel may be as slow as it likes";
+            let words = "a tunnel has no minimum rate";
             return Err(refuse!(EINVAL, queue::IDLE_BYTES, "{words}"));
         }
         if !body.trailers.is_empty() {
             if (comes, leaves) != (Framing::Chunked, Framing::Chunked) {
-                let words = "only a body that comes and leaves chunked has trailers";
+                let words = "trailers need a body that comes and leaves chunked";
                 return Err(refuse!(EINVAL, queue::TRAILERS, "{words}"));
             }
             check_trailers(body.trailers)?;
@@ -60,7 +60,7 @@ pub fn patience(request: &Request<'_>, ms: u16, bytes: u16) -> Result<Patience, 
         idle_bytes: request.u32(bytes),
     };
     if patience.idle_bytes.is_some() && patience.idle_ms.is_none() {
-        return Err(refuse!(EINVAL, bytes, "so many bytes, but in what time?"));
+        return Err(refuse!(EINVAL, bytes, "a number of bytes needs a time"));
     }
     Ok(patience)
 }
@@ -106,14 +106,14 @@ fn check_trailers(list: &[u8]) -> Result<(), Refusal> {
             return Err(refuse!(
                 EINVAL,
                 queue::TRAILERS,
-                "'{shown}' is no field name in lower case"
+                "no field name in lower case: '{shown}'"
             ));
         }
         if !may_be_trailer(name) {
             return Err(refuse!(
                 EINVAL,
                 queue::TRAILERS,
-                "'{shown}' may not be passed on as a trailer"
+                "may not be passed on as a trailer: '{shown}'"
             ));
         }
     }

@@ -2,8 +2,9 @@
 //! The netlink family: commands in, replies and events out.
 //!
 //! Invariants: numbers and policies come from `gen.rs`, which is generated from the spec. A
-//! command is checked whole before anything changes, and each refusal has words. It must
-//! not move bytes itself: it sets state and wakes the queue.
+//! command is checked completely before anything changes, and each refusal has a text. A command
+//! sends its data, and with it a small body that is there whole; other bodies are moved by the
+//! queue's work item, which it wakes.
 
 #![forbid(unsafe_code)]
 
@@ -117,7 +118,7 @@ fn sender(engine: &Engine, request: &Request<'_>) -> Result<Arc<Router>, Refusal
     let router = engine
         .router_of(request.net(), request.portid())
         .ok_or_else(|| {
-            let words = format_args!("this socket is no router; send router-attach first");
+            let words = format_args!("this socket is not a router; send router-attach first");
             Refusal::new(EPERM, words)
         })?;
     router.heard();

@@ -30,21 +30,21 @@ pub fn arming(
     };
     if (from.side, to.side) != (Side::Front, Side::Back) {
         let (from, to) = (from.id, to.id);
-        let words = "are not a client's queue and a back-end's";
-        return Err(refuse!(
-            EINVAL,
-            queue::RELAY,
-            "queues {from} and {to} {words}"
-        ));
+        let words = "'relay' is from a front to a back queue, not from";
+        return Err(refuse!(EINVAL, queue::RELAY, "{words} {from} to {to}"));
     }
     if framing.ends_by_fin() {
-        let words = "nothing answers what is until close, or a tunnel";
+        let words = "'relay' needs a request that does not end by FIN";
         return Err(refuse!(EINVAL, queue::RELAY, "{words}"));
     }
     let Some(lines) = from.router.lines.name(given)? else {
-        let words = "is not whole field lines";
-        let shown = given.get(..80).unwrap_or(given).escape_ascii();
-        return Err(refuse!(EINVAL, queue::RELAY, "'{shown}' {words}"));
+        // What is shown may be cut, so it stands last.
+        let shown = given.get(..40).unwrap_or(given).escape_ascii();
+        return Err(refuse!(
+            EINVAL,
+            queue::RELAY,
+            "not whole field lines: '{shown}'"
+        ));
     };
     Ok(Some(Arming {
         to: from.clone(),

@@ -42,7 +42,7 @@ impl Do for Attach {
         let r = added.map_err(|errno| match errno {
             _ if errno == ENOSPC => Refusal::new(
                 ENOSPC,
-                format_args!("this network namespace has 256 routers; those without a socket go after their grace time"),
+                format_args!("256 routers exist here; unowned ones end after their grace time"),
             ),
             errno => errno.into(),
         })?;

@@ -30,7 +30,7 @@ pub fn note<'a>(
         None => Err(refuse!(
             EINVAL,
             queue::NOTE,
-            "a note is kept with a client's queue, and here is none"
+            "a note is kept with a front queue, and none is named"
         )),
     }
 }

@@ -2,7 +2,7 @@
 //! What a router may command, and what is refused with which errno.
 //!
 //! Invariant: everything is checked before anything is changed. The order of the checks is
-//! the kernel's: ranges, who is meant, the body, whether the target is quiet, the source, the
+//! the kernel's: ranges, the named queues, the body, whether the target is quiet, the source, the
 //! target.
 
 use std::time::Duration;
@@ -311,7 +311,7 @@ pub fn check_patience(ms: Option<u32>, bytes: Option<u32>) -> Outcome {
             Err((ERANGE, "`idle-ms` is from 1 to 86400000"))
         }
         (_, Some(0)) => Err((ERANGE, "`idle-bytes` is from 1")),
-        (None, Some(_)) => Err((EINVAL, "so many bytes, but in what time?")),
+        (None, Some(_)) => Err((EINVAL, "`idle-bytes` needs `idle-ms`")),
         _ => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Passes a response on to the client that the router need not see.
+//! Passes on to the client a response that the router need not see.
 //!
 //! Invariants: a queue is armed for one head, and whichever comes disarms it; so does whatever
-//! else is sent or answered there, or ends a body that moves into it other than complete. A
+//! else is sent or answered there, and a body into it that does not end complete. A
 //! head that is not passed on is untouched.
 
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ impl Table {
             return Err((EINVAL, "`relay` is from a client's queue to a back-end's"));
         }
         if framing.ends_by_fin() {
-            return Err((EINVAL, "nothing answers what is until close, or a tunnel"));
+            return Err((EINVAL, "`relay` needs a request that does not end by FIN"));
         }
         match is_field_lines(&relay.lines) {
             true => Ok(()),

@@ -51,7 +51,7 @@ impl Terms {
             return Err((EINVAL, "a body that comes like this cannot leave like that"));
         }
         if framing == Framing::Tunnel && body.idle_bytes.is_some() {
-            return Err((EINVAL, "a tunnel may be as slow as it likes"));
+            return Err((EINVAL, "a tunnel has no minimum rate"));
         }
         let chunked = (framing, leaves) == (Framing::Chunked, Framing::Chunked);
         if !body.trailers.is_empty() {
