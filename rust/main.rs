@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The kernel module `underpass`: init and exit, in this order and back.
+//! The kernel module `underpass`: init, and exit in the reverse order.
 //!
-//! Everything a queue needs exists before the family, which is the only way in; at exit the
-//! family goes first. A socket holds the module, so at exit there is no queue left.
+//! Everything a queue needs exists before the family is registered, which is the only way in;
+//! at exit the family goes first. A socket holds the module, so at exit there is no queue left.
 
 // `pub` tells readers what a folder offers; one object file exports nothing anyway.
 #![allow(unreachable_pub)]
@@ -26,14 +26,14 @@ module! {
     type: Underpass,
     name: "underpass",
     authors: ["The Underpass authors"],
-    description: "Forwards HTTP bodies from socket to socket, as a router in user space commands",
+    description: "Forwards the bodies of HTTP messages between TCP sockets, as a router in user space commands",
     license: "GPL",
     // Whoever asks for the family, as the router does, has the module loaded.
     alias: ["net-pf-16-proto-16-family-underpass"],
     params: {
         user_namespaces: bool {
             default: true,
-            description: "Whether CAP_NET_ADMIN of a user namespace is enough for a router in a network namespace of it",
+            description: "Accept routers with CAP_NET_ADMIN in the user namespace that owns their network namespace (default); 0: only with CAP_NET_ADMIN in the initial one",
         },
     },
 }

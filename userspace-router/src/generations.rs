@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The generations of routers of a process: SIGHUP begins the next one, by the configuration as it is now.
+//! The generations of routers of a process: SIGHUP begins the next one, with the current configuration.
 //!
-//! Invariants: the next one takes everything over from the one before, which then ends, as another
-//! process would that is started by `run --takeover`. One that cannot begin leaves the one before as it was. A
+//! Invariants: the next one takes everything over from the one before, which then ends, just as if another
+//! process were started by `run --takeover`. One that cannot begin leaves the one before as it was. A
 //! process ends with the last of its generations.
 
 use std::io;
@@ -232,7 +232,7 @@ fn may_follow(engine: EngineKind, config: Config) -> Result<Config, String> {
             Err("with the engine `user` clients would be lost: restart it instead".to_owned())
         }
         (EngineKind::Kernel, EngineKind::User) => {
-            Err("the engine is another one: restart it instead".to_owned())
+            Err("the engine would change: restart it instead".to_owned())
         }
         (EngineKind::Kernel, EngineKind::Kernel) => Ok(config),
     }

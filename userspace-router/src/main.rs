@@ -20,23 +20,26 @@ use underpass::engine::kernel::KernelEngine;
 use underpass::say;
 
 const HELP: &str = "\
-underpass: an HTTP/1.1 router whose message bodies are forwarded by the kernel
+underpass: an HTTP/1.1 reverse proxy whose message bodies are forwarded by the kernel
 
 usage: underpass run [--takeover] FILE
                                run with this configuration, until SIGTERM or SIGINT
-       underpass check FILE    say whether it is good, and what it asks for
-       underpass stats         what the module counts, of all routers here, as text for Prometheus
+       underpass check FILE    check a configuration, and print what it sets up
+       underpass stats         print the module's counters, of all routers in this network
+                               namespace, in the text format of Prometheus
        underpass --help
        underpass --version
 
-FILE is TOML; userspace-router/underpass.toml shows every key with its default.
-The access log goes to standard output, everything else to standard error.
-SIGTERM: nothing more is accepted, and what runs may finish within `shutdown-ms`. A second
-one ends at once. SIGHUP (engine `kernel`): reads FILE again, and goes on by it with all that is there,
-or as before if it cannot. SIGUSR2 (engine `kernel`): ends at once, and leaves everything to the next one.
-That goes on with what a router left who is gone and listened at one of the same addresses; with
---takeover also if its process is there, which then ends by itself: so an upgrade drops nothing.
-Exit status: 0 all well, 1 it cannot run, 2 wrong usage, 3 exchanges were cut off.
+FILE is TOML; the example, userspace-router/underpass.toml, shows every key with its default. `make install` copies
+it to /etc/underpass.toml. The access log goes to standard output, everything else to standard error.
+
+SIGTERM or SIGINT: accepts nothing more; exchanges may finish within `shutdown-ms`. A second one ends at once.
+SIGHUP (engine `kernel`): reads FILE again and continues with it; if it cannot, continues as before.
+SIGUSR2 (engine `kernel`): ends at once, and leaves everything to the next router.
+That router continues what a former one left that listened at one of its addresses and has ended; with
+--takeover also if the former one still runs, which then ends by itself: so an upgrade drops nothing.
+
+Exit status: 0 success, 1 it cannot run, 2 wrong usage, 3 exchanges were cut off.
 ";
 
 const VERSION: &str = concat!("underpass ", env!("CARGO_PKG_VERSION"), "\n");

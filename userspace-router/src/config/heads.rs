@@ -129,8 +129,8 @@ fn fault(value: &Spanned<String>, bad: BadEdit, what: &str) -> Fault {
             format!("`{}` must be {what}", value.get_ref().escape_debug())
         }
         BadEdit::NotEditable => format!(
-            "`{}` frames or routes messages, or belongs to one connection, and is not for a \
-             route to edit",
+            "`{}` frames or routes messages, or belongs to one connection: a route cannot \
+             edit it",
             value.get_ref()
         ),
     };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `[limits]`: how much and how long, of everything; and what of it a route has its own of.
+//! `[limits]`: limits of size, number and time; and `[route.limits]`, which override some of them.
 
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ pub(super) fn limits_of_route(table: &LimitsTable, all: &Limits) -> Result<Limit
     .into_iter()
     .flatten();
     if let Some(value) = foreign.next() {
-        let text = "routes have no such limit of their own: set it in [limits]";
+        let text = "a route cannot override this limit: set it in [limits]";
         return Err(Fault::at(value.span(), text));
     }
     over(table, all)

@@ -57,14 +57,14 @@ pub(super) fn clash(address: SocketAddr, other: SocketAddr, shared: bool) -> Opt
         return None;
     }
     if address == other {
-        return Some(format!("`{address}` stands here twice"));
+        return Some(format!("`{address}` is listed twice"));
     }
     // One address on two links is two.
     let all = meets(address, other) && address.ip() != other.ip();
     (all && !shared).then(|| {
         format!(
-            "`{address}` cannot be had beside the listener `{other}` with the engine \"user\" and one thread: \
-             take one of them out, or list single addresses"
+            "`{address}` cannot be used together with the listener `{other}` with the engine \"user\" and one thread: \
+             remove one of them, or list single addresses"
         )
     })
 }

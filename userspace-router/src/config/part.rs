@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The part that one of several routers has of what the file allows all of them together.
+//! The share of one of several routers in what the file allows all of them together.
 //!
-//! Invariant: no part is zero where the whole is not. `threads` parts of the connections are no more than
-//! the whole: the checks of the file see to that. What a listener is like stays as it is, so that it
+//! Invariant: no share is zero unless the whole is. `threads` shares of the connections are no more than
+//! the whole, which the checks of the file ensure. Settings of a listener are not divided, so that it
 //! goes on when the number of routers changes.
 
 use std::sync::Arc;

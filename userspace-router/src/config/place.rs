@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Turns a byte position in the file into what a person looks for: line and key.
+//! Turns a byte position in the file into line and key.
 
 use std::ops::Range;
 

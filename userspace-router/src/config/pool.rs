@@ -231,7 +231,7 @@ fn balance(table: &PoolTable) -> Result<Balance, Fault> {
         return Ok(balance);
     };
     if balance == Balance::RoundRobin || balance == Balance::LeastOutstanding {
-        let text = "only balance = \"hash\" has a key: set it, or take this out";
+        let text = "this needs balance = \"hash\": set that, or remove this";
         return Err(Fault::at(by.span(), text));
     }
     let name = |name: &str| is_token(name.as_bytes()).then(|| name.to_owned());

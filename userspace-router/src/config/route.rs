@@ -106,8 +106,8 @@ pub(super) fn routes(
     for table in tables {
         let route = route(table.get_ref(), pools, limits)?;
         if routes.iter().any(|other| other.matches == route.matches) {
-            let text = "this route matches what an earlier one does, and nothing else: \
-                        take one of them out";
+            let text = "this route matches exactly the requests of an earlier one: \
+                        remove one of them";
             return Err(Fault::at(first_line(table.span()), text));
         }
         routes.push(route);
@@ -217,7 +217,7 @@ pub(super) fn path(value: &Spanned<String>) -> Result<String, Fault> {
         return Err(Fault::at(value.span(), text));
     }
     if crate::http::has_dot_segments(path) {
-        let text = format!("`{path}` has dot segments: no request with these gets here");
+        let text = format!("`{path}` has dot segments: requests with these are refused");
         return Err(Fault::at(value.span(), text));
     }
     Ok(path.clone())
@@ -228,13 +228,13 @@ fn methods(table: &RouteTable) -> Result<Vec<String>, Fault> {
         return Ok(Vec::new());
     };
     if list.get_ref().is_empty() {
-        let text = "no method: name some, or take the key out for all";
+        let text = "the list is empty: name methods, or remove the key to allow all";
         return Err(Fault::at(list.span(), text));
     }
     let method = |value: &Spanned<String>| match is_token(value.get_ref().as_bytes()) {
         true => Ok(value.get_ref().clone()),
         false => {
-            let text = format!("`{}` is no method, such as GET", value.get_ref());
+            let text = format!("`{}` is not a method such as GET", value.get_ref());
             Err(Fault::at(value.span(), text))
         }
     };
@@ -280,7 +280,7 @@ fn header(value: &Spanned<String>, forwarded: &Forwarded) -> Result<Header, Faul
 /// A field by which a client says who it is, where nobody's word counts.
 pub(super) fn not_believed(name: &str, value: &Spanned<String>, who: &str) -> Fault {
     let text = format!(
-        "`{name}` is dropped, as {who} with it: name the networks of your proxies in `trust` of [route.heads], \
+        "`{name}` is dropped, because {who} with it: name the networks of your proxies in `trust` of [route.heads], \
          or set forwarded = \"none\""
     );
     Fault::at(value.span(), text)

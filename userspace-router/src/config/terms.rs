@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How the back-ends of a route are asked: the part of `[[route]]` that is no matching.
+//! How the back-ends of a route are asked: the part of `[[route]]` that does not match requests.
 
 use std::sync::Arc;
 
@@ -147,7 +147,7 @@ fn rewrite(table: &RouteTable, path: &Path) -> Result<Rewrite, Fault> {
         }
         rewrite.trailers += &trailer(name)?;
         if rewrite.trailers.len() > TRAILERS_MAX as usize {
-            let text = format!("the names of all trailers have more than {TRAILERS_MAX} bytes");
+            let text = format!("all trailer names together have more than {TRAILERS_MAX} bytes");
             return Err(Fault::at(name.span(), text));
         }
     }
@@ -168,7 +168,7 @@ fn trailer(value: &Spanned<String>) -> Result<String, Fault> {
     let name = value.get_ref().to_ascii_lowercase();
     if !is_token(name.as_bytes()) || !may_be_trailer(name.as_bytes()) {
         let text = format!(
-            "`{}` cannot be a trailer: it is no field name, or it frames, routes or authenticates",
+            "`{}` cannot be a trailer: it is not a field name, or it frames, routes or authenticates",
             value.get_ref()
         );
         return Err(Fault::at(value.span(), text));

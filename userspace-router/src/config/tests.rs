@@ -115,7 +115,8 @@ fn routes_that_match_the_same_in_another_spelling_are_found() {
     ] {
         let text = format!("{GOOD}{one}\n[[route]]\npool = \"a\"\n{other}\n");
         let message = error(&text);
-        let refused = "f.toml:12: [[route]]: this route matches what an earlier one does";
+        let refused =
+            "f.toml:12: [[route]]: this route matches exactly the requests of an earlier one";
         assert!(message.starts_with(refused), "{message}\nfor {other}");
     }
     for (one, other) in [
@@ -260,7 +261,7 @@ fn errors_name_file_line_and_key() {
         (
             "pool = \"a\"",
             "pool = \"a\"\n[route.limits]\nask-ms = 1\nclient-idle-ms = 1",
-            "f.toml:13: client-idle-ms: routes have no such limit of their own: set it in [limits]",
+            "f.toml:13: client-idle-ms: a route cannot override this limit: set it in [limits]",
         ),
         (
             "pool = \"a\"",
@@ -271,7 +272,7 @@ fn errors_name_file_line_and_key() {
         (
             "pool = \"a\"",
             "pool = \"a\"\n[[route]]\npool = \"a\"",
-            "f.toml:11: [[route]]: this route matches what an earlier one does",
+            "f.toml:11: [[route]]: this route matches exactly the requests of an earlier one",
         ),
         (
             "pool = \"a\"",
@@ -321,12 +322,12 @@ fn errors_name_file_line_and_key() {
         (
             "pool = \"a\"",
             "pool = \"a\"\nmethods = []",
-            "f.toml:11: methods: no method",
+            "f.toml:11: methods: the list is empty",
         ),
         (
             "pool = \"a\"",
             "pool = \"a\"\nmethods = [\"GET \"]",
-            "f.toml:11: methods: `GET ` is no method",
+            "f.toml:11: methods: `GET ` is not a method",
         ),
         (
             "pool = \"a\"",
@@ -336,7 +337,7 @@ fn errors_name_file_line_and_key() {
         (
             "[pool.a]",
             "[[listener]]\naddress = \"[::1]:3\"\n[[listener]]\naddress = \"[::1]:3\"\n[pool.a]",
-            "f.toml:6: [[listener]]: `[::1]:3` stands here twice",
+            "f.toml:6: [[listener]]: `[::1]:3` is listed twice",
         ),
         (
             "pool = \"a\"",
@@ -366,7 +367,7 @@ fn errors_name_file_line_and_key() {
         (
             "]\n[[route]]",
             "]\nhash-by = \"client\"\n[[route]]",
-            "f.toml:9: hash-by: only balance = \"hash\" has a key",
+            "f.toml:9: hash-by: this needs balance = \"hash\"",
         ),
         (
             "]\n[[route]]",

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Goes on where a former router ended: listeners, connections and exchanges that it left.
+//! Continues where a former router ended: listeners, connections and exchanges that it left.
 //!
-//! Nothing moves on its own but bodies, and responses that may be passed on: so what is found here
-//! is what the former router wanted last, or what came of it. Whose exchange a back-end serves is
-//! told by what moves, by what may be passed on, and by the note (`exchange/note.rs`) with the client's queue.
-//! Events that came meanwhile wait in the engine, and are looked at after this.
+//! Only bodies, and responses that may be passed on, move without a router: so the state found here
+//! is what the former router wanted last, or its result. Which exchange a back-end serves is
+//! determined by what moves, by what may be passed on, and by the note (`exchange/note.rs`) with the client's queue.
+//! Events that came meanwhile wait in the engine, and are handled after this.
 //!
-//! Invariant: a back-end's connection of which it is not certain that it serves a client who is there is
-//! reset: what it says could be taken for the answer to another request.
+//! Invariant: a back-end's connection that is not certain to serve a client who is still there is
+//! reset: what it sends could be mistaken for the answer to another request.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -41,7 +41,7 @@ impl fmt::Display for Resumed {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(
             f,
-            "went on with {} listeners, {} exchanges and {} clients that wait; ended {} connections",
+            "continues with {} listeners, {} exchanges and {} waiting clients; ended {} connections",
             self.listeners, self.exchanges, self.waiting, self.ended
         )
     }

@@ -12,7 +12,7 @@ fn a_field_about_the_client_that_nobody_is_trusted_with() {
     };
     for name in ["X-Forwarded-Proto", "x_forwarded-proto", "Forwarded"] {
         let refused = format!(
-            "f.toml:11: headers: `{name}` is dropped, as nobody is trusted with it: name the networks of your \
+            "f.toml:11: headers: `{name}` is dropped, because nobody is trusted with it: name the networks of your \
              proxies in `trust` of [route.heads], or set forwarded = \"none\""
         );
         for heads in ["", "trust = []", "forwarded = \"both\""] {
@@ -31,7 +31,7 @@ fn a_key_about_the_client_that_no_route_trusts_anybody_with() {
         let pool = format!("]\nbalance = \"hash\"\nhash-by = \"{by}\"\n[[route]]");
         error(&(GOOD.replacen("]\n[[route]]", &pool, 1) + routes))
     };
-    let refused = "f.toml:10: hash-by: `X-Forwarded-For` is dropped, as no route to this pool trusts anybody with it: name \
+    let refused = "f.toml:10: hash-by: `X-Forwarded-For` is dropped, because no route to this pool trusts anybody with it: name \
                    the networks of your proxies in `trust` of [route.heads], or set forwarded = \"none\"";
     let by = "header:X-Forwarded-For";
     for routes in ["", "[route.heads]\nforwarded = \"forwarded\"\n"] {
@@ -69,8 +69,8 @@ fn listeners_of_which_one_has_all_addresses() {
         ("[fe80::1%1]:80", "[::]:80"),
     ] {
         let refused = format!(
-            "f.toml:6: [[listener]]: `{other}` cannot be had beside the listener `{one}` with the engine \"user\" \
-             and one thread: take one of them out, or list single addresses"
+            "f.toml:6: [[listener]]: `{other}` cannot be used together with the listener `{one}` with the engine \"user\" \
+             and one thread: remove one of them, or list single addresses"
         );
         assert_eq!(listeners(alone, [one, other]), refused);
         for engine in shared {

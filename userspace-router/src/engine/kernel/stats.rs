@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the module counts, of all routers of the network namespace, as text for Prometheus.
+//! The module's counters, for all routers of the network namespace, as text for Prometheus.
 //!
-//! It must not change anything: whoever asks becomes no router.
+//! It must not change anything: asking does not make this process a router.
 
 use std::fmt::Display;
 
@@ -42,10 +42,10 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
             "Connections to back-ends added.",
             stats.added,
         ),
-        ("heads_total", "Heads shown to routers.", stats.heads),
+        ("heads_total", "Heads sent up to routers.", stats.heads),
         (
             "passed_responses_total",
-            "Responses passed on without being shown.",
+            "Responses passed on without being shown to a router.",
             stats.relayed,
         ),
         (
@@ -65,7 +65,7 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         ),
         (
             "discarded_bytes_total",
-            "Bytes read and thrown away.",
+            "Bytes read and discarded.",
             stats.discarded,
         ),
         (
@@ -75,12 +75,12 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         ),
         (
             "refused_connections_total",
-            "Connections closed for want of memory.",
+            "Connections closed when accepted, as a rule for lack of memory.",
             stats.refused,
         ),
         (
             "late_connections_total",
-            "Connections closed because their first head did not come.",
+            "Connections closed because their first head did not come in time.",
             stats.late,
         ),
         (
@@ -97,23 +97,23 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         routers.iter().map(|r| (labels(r), value(r))).collect()
     };
     let routed: [Of<RouterInfo>; 5] = [
-        ("router_attached", "Whether a process has it.", |r| {
+        ("router_attached", "Whether a process is attached.", |r| {
             (r.port != 0).into()
         }),
         ("router_queues", "Its connections of both sides.", |r| {
             r.queues.into()
         }),
-        ("router_queues_max", "As many as it may have.", |r| {
+        ("router_queues_max", "The most that it may have.", |r| {
             r.queues_max.into()
         }),
         (
             "router_heads",
-            "Heads shown to it and not answered yet.",
+            "Client heads sent up to it and not answered yet.",
             |r| r.heads_out.into(),
         ),
         (
             "router_waiting",
-            "Connections with an event that it has no room for.",
+            "Connections with an event that waits for room in its socket, or for credit.",
             |r| r.waiting.into(),
         ),
     ];
@@ -143,9 +143,11 @@ fn render(stats: &Stats, routers: &[RouterInfo], listeners: &[ListenerInfo]) -> 
         ("listener_connections", "Its connections now.", |l| {
             l.open.into()
         }),
-        ("listener_connections_max", "As many as it may have.", |l| {
-            l.connections.into()
-        }),
+        (
+            "listener_connections_max",
+            "The most that it may have.",
+            |l| l.connections.into(),
+        ),
     ];
     for (name, help, value) in listened {
         metric(&mut out, name, help, &of_listeners(value));
