@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # install.sh MODULE PROGRAM RELEASE: puts the module MODULE where `modprobe` of the kernel RELEASE finds it, the program,
 # its systemd unit, its user and the module's options where they belong, and a configuration if there is none.
-# install.sh --remove: takes that away again, the module of every kernel; but for the configuration, and the user, whose
-# files there may be.
-# By environment, for both:
+# install.sh --remove: removes that again, the module of every kernel, but not the configuration, nor the user, who may
+# own files.
+# From the environment, for both:
 #
-#   PREFIX     the program is in its bin, /usr/local by default. With /usr, as in a package, unit and module are below
+#   PREFIX     the program goes to its bin, /usr/local by default. With /usr, as in a package, unit and module go below
 #              /usr, too
-#   DESTDIR    a folder that stands for /, and gets the files alone: the rest is for a package's own scripts
+#   DESTDIR    a folder that stands for /, and gets only the files: the rest is for a package's own scripts
 
 set -euo pipefail
 remove=''
@@ -52,7 +52,7 @@ if [ -n "$remove" ]; then
 	rm -f "$at_program" "$at_unit" "$at_user" "$at_options"
 	if systemd_here; then systemctl daemon-reload; fi
 	if [ -z "$root" ] && [ -d /sys/module/underpass ]; then
-		echo "the module is loaded still: \`rmmod underpass\` once no connection uses it (it says \"in use\" until then)"
+		echo "the module is still loaded: \`rmmod underpass\` once no connection uses it (it says \"in use\" until then)"
 	fi
 	exit
 fi
