@@ -2,9 +2,9 @@
 //! Attributes as bytes: writing a message's attributes one after the other, and finding
 //! them in what was received.
 //!
-//! Both are done in one pass, by hand: every request of every client comes by here, and the
+//! Both are done in one pass, by hand: every request of every client passes through here, and the
 //! general encoder and iterator of `netlink-packet-core` took three times as long. The tests
-//! compare byte for byte with these. Reading fills a table indexed by attribute number, as
+//! compare the result with theirs byte for byte. Reading fills a table indexed by attribute number, as
 //! the kernel does; the last of two equal ones counts.
 
 use crate::error::{DecodeError, EncodeError, Problem, UnknownValue};

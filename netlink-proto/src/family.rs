@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Finding the id that the running kernel gave the family: a question to the generic
-//! netlink controller, sent and received by whoever owns the socket.
+//! netlink controller, sent and received by the owner of the socket.
 
 use crate::gen::{FAMILY_NAME, FAMILY_VERSION};
 use crate::refusal::Refusal;

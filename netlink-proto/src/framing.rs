@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How long a body is, and what is done with it on its way: the spec's attributes
-//! `framing` and `length` as one type, so that a length cannot be given without need, or
-//! forgotten, and the others beside it.
+//! `framing` and `length` as one type, so that a length can neither be given needlessly nor
+//! forgotten, and the other attributes of a body.
 
 use crate::attr::{Put, Table};
 use crate::error::DecodeError;

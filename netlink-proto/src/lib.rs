@@ -5,7 +5,7 @@
 //! [`Reply`], an acknowledgement, a [`Refusal`]. Numbers come from the family's spec
 //! (`underpass.yaml`, by `gen.py`); this crate gives them types and checks.
 //!
-//! It opens no socket and keeps no state: whoever owns the socket appends commands to a
+//! It opens no socket and keeps no state: the owner of the socket appends commands to a
 //! buffer with [`Command::append`], sends it as one datagram, and hands each datagram
 //! received to [`messages`]. For text in refusals the socket needs the options
 //! `NETLINK_EXT_ACK` and `NETLINK_CAP_ACK`; its family id is found with [`family`].

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The kernel's refusal of a command: `struct nlmsgerr` and the attributes of an extended
-//! acknowledgement behind it (`linux/netlink.h`).
+//! acknowledgement after it (`linux/netlink.h`).
 
 use crate::wire::NETLINK_HEADER_LEN;
 use netlink_packet_core::{NlasIterator, NLA_HEADER_SIZE, NLM_F_ACK_TLVS, NLM_F_CAPPED};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Counts a body to its exact end.
 //!
-//! Invariants: what is taken never passes the announced length; a complete body allows no
+//! Invariants: no more is taken than the announced length; a complete body allows no
 //! further byte. It must not look at content.
 
 #![forbid(unsafe_code)]

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The chunked transfer coding (RFC 9112 section 7.1), taken apart and made anew.
+//! The chunked transfer coding (RFC 9112 section 7.1): parsed, and generated anew.
 //!
 //! Content is never looked at: the caller asks how many bytes of it come next, and shows
-//! only what stands between. Chunks are not passed on as they came: the content is put
+//! only what is between. Chunks are not passed on as they came: the content is put
 //! into new ones, so that no two parsers can read the same chunk line in two ways, and
 //! extensions end here (section 7.1.1 lets every recipient drop them).
 //!
 //! Invariants: every line ends by CRLF; sizes have at most 16 hex digits, lines, extensions
-//! and trailers their limits; an error, once found, stays. A broken body is never ended by
-//! a last chunk: that would be a valid message, cut short.
+//! and trailers have limits; an error, once found, stays. A broken body never ends with
+//! a last chunk: that would be a valid, truncated message.
 
 #![forbid(unsafe_code)]
 

@@ -3,12 +3,12 @@
 //!
 //! The end is the first empty line after the start line (RFC 9112 section 2.1). Empty
 //! lines before the start line belong to the head (section 2.2 lets a server skip them).
-//! A bare LF ends a line here too: such a head must reach the router at once, which
-//! refuses it; waiting for a CRLF that never comes would be a hang. So must what begins
-//! with a control character: TLS, spoken to a port where it is not.
+//! A bare LF also ends a line here: such a head must reach the router at once, which
+//! refuses it; waiting for a CRLF that never comes would be a hang. The same holds for what
+//! begins with a control character: TLS, spoken to a port where it is not.
 //!
-//! Where a PROXY protocol header is announced, it belongs to the first head. Bytes that
-//! are none end the head at once, for the router to refuse.
+//! If a PROXY protocol header is announced, it belongs to the first head. Bytes that
+//! cannot be one end the head at once, for the router to refuse.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The cargo face of the module's pure core; see `mod.rs`, which is all of it.
+//! Makes a cargo crate of the module's pure core, all of which is in `mod.rs`.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -7,8 +7,8 @@
 //!
 //! Invariants: `core` only, no allocation, no unsafe, no panic; input in any
 //! segmentation gives the same result; a verdict, once given, stays.
-//! It must not read sockets, know about locks, or parse a field of a head, but for
-//! `response`, which knows when one need not be parsed by the router.
+//! It must not read sockets, know about locks, or parse a field of a head, except
+//! `response`, which knows when the router need not parse one.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The least rate at which a body may live: so many bytes in each of one window after the other.
+//! The minimum rate of a body: a number of bytes in each of consecutive time windows.
 //!
-//! It counts nothing itself: whoever keeps the time shows it, now and then, how much moved so far.
+//! It counts nothing itself: the clock shows it, now and then, how much has moved so far.
 //! Invariant: a window is judged once, and not before it is over; one that is judged late is
-//! judged by all that moved until then.
+//! judged by everything that moved until then.
 
 /// Bytes per time; times are milliseconds of any clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

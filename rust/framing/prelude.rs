@@ -2,10 +2,10 @@
 //! Finds the end of a PROXY protocol header in front of the first head, and nothing else
 //! about it (version 1 and 2 of the specification by HAProxy's authors).
 //!
-//! Version 2 is binary, so that the scan for an empty line must not look into it. Whoever
-//! gets the head reads the addresses, and checks them.
-//! Invariant: bytes that cannot begin such a header end the scan at once, so that nobody
-//! waits for what never comes.
+//! Version 2 is binary, so the scan for an empty line must not look into it. The router
+//! reads the addresses, and checks them.
+//! Invariant: bytes that cannot begin such a header end the scan at once, so that nothing
+//! waits for bytes that never come.
 
 #![forbid(unsafe_code)]
 

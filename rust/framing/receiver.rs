@@ -10,8 +10,8 @@
 //!   Ended <-------------- Ended <---------------- Parked (cancel, target failed)
 //! ```
 //!
-//! Invariants: the generation counts heads and a command that names another is refused;
-//! bytes of a body that was taken from can only be discarded, never sent to a second
+//! Invariants: the generation counts heads, and a command that names another one is refused;
+//! once bytes of a body were taken, the rest can only be discarded, never sent to a second
 //! target. It must not know where bytes go, only whether they are sent or discarded.
 
 #![forbid(unsafe_code)]

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether a response head may go to the client without having been shown to the router.
+//! Whether a response head may go to the client without being shown to the router.
 //!
-//! The router stays the judge of heads: this passes on only what it is sure that the router
-//! would pass on, byte for byte, and says nothing about all else. So it is stricter than HTTP
-//! (RFC 9112 sections 4 to 6), and knows every field that the router treats in a way of its
-//! own; fields of one hop that need no answer (`Connection: keep-alive`, `Keep-Alive`) are
-//! left out, and a value stands behind one space, as the router has it.
+//! The router remains the judge of heads: this passes on only what the router would certainly
+//! pass on, byte for byte, and leaves everything else to it. So it is stricter than HTTP
+//! (RFC 9112 sections 4 to 6), and knows every field that the router treats specially;
+//! hop-by-hop fields that need no answer (`Connection: keep-alive`, `Keep-Alive`) are
+//! left out, and a value is preceded by one space, as the router writes it.
 //!
 //! Invariants: `core` only, no allocation, no panic. It must not guess: in doubt, `None`.
 

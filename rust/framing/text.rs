@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the bytes of heads are, for those who ask it of every byte.
+//! Classes of bytes in heads, for code that checks every byte.
 //!
 //! Invariants: `core` only, no allocation, no panic. It must not know what a head is.
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The trailer section of a chunked body (RFC 9112 section 7.1.2): checked, and dropped but
-//! for the fields that somebody allowed.
+//! The trailer section of a chunked body (RFC 9112 section 7.1.2): checked, and dropped except
+//! for the fields that are allowed.
 //!
 //! Invariants: a field that frames, routes or authenticates is never kept, whatever is
-//! allowed (RFC 9110 section 6.5.1); memory is the caller's and bounded; a field that is
-//! not whole is not kept.
+//! allowed (RFC 9110 section 6.5.1); memory is the caller's and bounded; an incomplete
+//! field is not kept.
 
 #![forbid(unsafe_code)]
 

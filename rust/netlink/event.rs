@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Events: what a router hears of a queue, put in its outbox.
+//! Events: what a router is told about a queue, put in its outbox.
 //!
 //! Errors: EAGAIN, the router's socket is full; ECONNREFUSED, it is gone; ENOMEM.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Commands about queues as a whole: add, end, look.
+//! Commands about queues as a whole: add, end, get.
 
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The answer to a head: it leaves the receive queue, and its body begins to move.
 //!
-//! A small body that is there whole does not move by itself: it goes out with the head, in one
+//! A small body that is there whole is not moved separately: it goes out with the head, in one
 //! send, and is done at once.
 //!
-//! Invariant: nothing fails once something changed; what can fail comes before `begin`.
+//! Invariant: nothing fails after something has changed; whatever can fail comes before `begin`.
 
 #![forbid(unsafe_code)]
 

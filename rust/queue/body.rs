@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A body on its way: how it is taken apart, and how it leaves.
+//! A body that is being moved: how it is parsed, and how it leaves.
 //!
-//! Invariants: a chunk announces only what is held, so a source that fails leaves no
-//! promise behind; the last chunk goes out only if the body ended as it should, and once.
-//! All memory but that of `pages` is there before the move begins.
+//! Invariants: a chunk announces only bytes that are held, so a source that fails leaves no
+//! chunk incomplete; the last chunk goes out only if the body ended as it should, and once.
+//! All memory except that of `pages` is allocated before the move begins.
 
 #![forbid(unsafe_code)]
 

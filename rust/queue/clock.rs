@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What happens by time: the clock wakes what is due, the reaper drops what nobody sees any more.
+//! What happens by time: the clock wakes what is due, the reaper drops what nobody can see any more.
 //!
-//! Invariants: the clock ticks only while there is something to wait for, and does nothing itself but wake
-//! work items; it takes no socket's lock. The reaper waits for a grace period once for all queues that ended lately,
-//! and once for all listeners.
+//! Invariants: the clock ticks only while there is something to wait for, and only wakes
+//! work items; it takes no socket's lock. The reaper waits for one grace period for all queues that ended recently,
+//! and for one for all listeners.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The end of a queue: what it lets go of, in which order.
+//! The end of a queue: what it releases, in which order.
 //!
-//! Invariants: `end` is final, and safe to call at any moment and more than once. A queue
-//! that was ended holds no move, is nobody's target, and gets no more commands. The last
+//! Invariants: `end` is final, and safe to call at any time and more than once. A queue
+//! that was ended has no move, is nobody's target, and gets no more commands. The last
 //! references are dropped by the engine's reaper, after an RCU grace period.
 
 #![forbid(unsafe_code)]

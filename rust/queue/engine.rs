@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! All objects, and the threads that serve them. What happens by time is in `clock.rs`.
 //!
-//! Invariants: the tables hold exactly the routers, listeners and queues that exist, of the latter two
-//! what is adopted; ids are not used twice at the same time.
+//! Invariants: the tables hold exactly the existing routers, and the listeners and queues whose
+//! sockets are adopted; no id is in use twice at the same time.
 
 #![forbid(unsafe_code)]
 

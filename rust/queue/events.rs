@@ -2,7 +2,7 @@
 //! Tells the router: relayed, done, head, closed, in this order.
 //!
 //! Invariant: what was not delivered stays pending, so nothing lives only in an event. A
-//! queue that could not deliver waits at its router, and is woken by credit, by any
+//! queue that could not deliver waits in its router's line, and is woken by credit, by any
 //! message of the router, or by the clock.
 
 #![forbid(unsafe_code)]

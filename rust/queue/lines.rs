@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Field lines that go behind those of passed-on responses. A router names the same ones with nearly
+//! Field lines that are added to passed-on responses. A router names the same ones with nearly
 //! every request: these are checked and copied once.
 //!
-//! Invariants: `Lines` are whole field lines; of each router the last ones are kept, and no others.
+//! Invariants: `Lines` are whole field lines; of each router only the last ones are kept.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A listening socket whose connections become front queues.
 //!
-//! Invariant: who was waiting when the listener ended is accepted as well.
+//! Invariant: connections that were waiting when the listener ended are accepted as well.
 
 #![forbid(unsafe_code)]
 

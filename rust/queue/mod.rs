@@ -7,12 +7,12 @@
 //! 2. `Queue::out`, of one queue at a time: what is sent to its peer. A move from S to T
 //!    holds `S.inner` and `T.out`; the opposite move `T.inner` and `S.out`: no cycle,
 //!    because nobody takes an `inner` while holding an `out`. A response that is passed on
-//!    holds the `inner` of its queue, takes the arming under `out` of the same, lets go of
+//!    holds the `inner` of its queue, takes the arming under `out` of the same, releases
 //!    that, and takes the client's `out`.
-//! 3. `Router::outbox`, for which a socket is peeked at, then `Router::state`.
+//! 3. `Router::outbox`, under which a socket is peeked at, then `Router::state`.
 //! 4. `Router::lines`, alone or under an `inner`.
 //! 5. `Engine::tables`, or a shard of `Engine::queues`, then `Router::state`; and
-//!    `Engine::graves`, alone. Under these nothing but memory is waited for.
+//!    `Engine::graves`, alone. Under these the only wait is for memory.
 //! 6. a socket lock, within one function of `sys::sock::Sock`, never two. Nothing is locked inside.
 //!
 //! Callbacks (`hook::Endpoint::wake`) take none of these: they set a flag and enqueue the
@@ -22,7 +22,7 @@
 //!
 //! A queue is referenced by the table, by its socket's `sk_user_data`, by a pending work item, and
 //! by a move from or to it. `close::end` takes all of these back. A socket holds a
-//! reference of the module, so the module cannot be unloaded while there is a queue.
+//! reference to the module, so the module cannot be unloaded while there is a queue.
 
 #![forbid(unsafe_code)]
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Events on their way to a router: several leave in one message.
 //!
-//! A queue's work item puts its event here and lets the work item of the router follow, which
-//! runs behind those of all queues that are waiting, and sends what they told at one wake-up
-//! of the reader. What nobody has to act on ([`When::Later`]) wakes nobody: it goes with the next
+//! A queue's work item puts its event here and enqueues the work item of the router, which
+//! runs after those of all queues that are waiting, and sends their events with one wake-up
+//! of the reader. An event that needs no action ([`When::Later`]) wakes nobody: it goes with the next
 //! event, or within a tick of the clock. Any command of the router sends them first, so that no
 //! answer overtakes what happened before it.
 //!
-//! Invariants: a batch that the reader has no room for stays, and nothing more is taken until
-//! it left: what is refused here stays pending at its queue. The clock sends it again; it may
-//! hold the last events of all, after which no queue would come back. `near` is there if a
-//! batch is.
+//! Invariants: a batch that the reader has no room for stays, and nothing more is accepted until
+//! it has left: what is refused here stays pending with its queue. The clock sends it again, as it may
+//! hold the last events, after which no queue would come back. `near` is set if there is a
+//! batch.
 
 #![forbid(unsafe_code)]
 

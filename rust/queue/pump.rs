@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a queue's work item does: collects heads, has bodies moved, flushes, ends.
+//! What a queue's work item does: collects heads, gets bodies moved, flushes, ends.
 //!
 //! Invariants: runs in process context, and holds the queue's `inner`. It never waits for the
-//! network: an event of a socket, or the clock, brings the queue back.
+//! network: a socket event, or the clock, runs it again.
 
 #![forbid(unsafe_code)]
 

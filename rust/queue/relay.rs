@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Passes a response on to the client that the router need not see.
+//! Passes on to the client a response that the router need not see.
 //!
 //! A `route` arms the back-end's queue for one head: the next one, whatever it is, disarms it. It
-//! goes to the client only if `framing::relay` is sure of it, the whole request went to the
+//! goes to the client only if `framing::relay` is certain about it, the whole request went to the
 //! back-end, and the client's queue takes it; everything else goes up to the router.
 //!
-//! Invariants: an armed queue whose peer has not got the whole request has a writer; what ends
-//! a body other than complete, a queue, or what else is sent or answered there disarms. A head
-//! that is not passed on is untouched. Nothing fails once something changed.
+//! Invariants: an armed queue whose peer has not received the whole request has a writer. A queue is
+//! disarmed by a body into it that does not end complete, by its end, and by whatever else is sent or
+//! answered there. A head that is not passed on is untouched. Nothing fails after something has changed.
 
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How many objects there are, and may be.
 //!
-//! Whoever may call the family may hand over sockets and close their descriptors, after which
-//! no limit of descriptors counts them: these limits do.
+//! A router may hand over sockets and close their descriptors, after which
+//! RLIMIT_NOFILE no longer counts them: these limits do.
 //!
-//! Invariant: an object has its place from before it is in the engine's table until it is out.
+//! Invariant: an object has its place from before it is in the engine's table until it has left it.
 
 #![forbid(unsafe_code)]
 

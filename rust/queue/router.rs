@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A router: the netlink socket that owns listeners and queues, or the memory of one.
+//! A router: the netlink socket that owns listeners and queues, or what such a socket left.
 //!
 //! Invariants: `port` is zero while no socket owns the router; `heads_out` counts the clients'
-//! heads that were sent up and are not answered, and never passes `credit`.
+//! heads that were sent up and are not answered, and never exceeds `credit`.
 
 #![forbid(unsafe_code)]
 

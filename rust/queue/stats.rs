@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Counters of one network namespace, which only grow, and the objects that it has now.
+//! Counters of one network namespace, which only grow, and the numbers of its objects.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The queues by their numbers, in shards: routers on different CPUs seldom meet at a lock, though each
-//! of their commands looks queues up. Numbers are given one after the other, so neighbours are in
+//! The queues by their numbers, in shards: routers on different CPUs seldom contend for a lock, though each
+//! of their commands looks queues up. Numbers are consecutive, so neighbours are in
 //! different shards.
 //!
 //! Invariant: a queue is in the shard of its number. One shard is locked at a time.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Moves a body from its queue to another one, or away, and ends it.
+//! Moves a body from its queue to another one, or discards it, and ends the move.
 //!
 //! Invariants: holds the source's `inner`, and while bytes go out the target's `out`. A
 //! byte counts as taken once it was gathered; it is in `Move::pages` until the target's
-//! socket took it. While any are there, nothing behind them is looked at, not even a FIN.
-//! A forward is complete only once the target took all of it. Where the target is full,
-//! its `Wake::Write` brings the source back.
+//! socket took it. While there are any, nothing after them is looked at, not even a FIN.
+//! A forward is complete only when the target has taken all of it. If the target is full,
+//! its `Wake::Write` runs the source again.
 
 #![forbid(unsafe_code)]
 

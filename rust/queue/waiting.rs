@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Queues that wait for their router: for credit, or for room in its socket.
 //!
-//! Invariants: a queue has one place, in one of the two lines, or none (zero). Who waits for credit keeps
-//! its place until its head went up or need not now, so that nobody who comes later goes first.
+//! Invariants: a queue has one place, in one of the two lines, or none (zero). A queue that waits for credit keeps
+//! its place until its head went up or no longer needs to, so that none overtakes it.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an adopted socket gives away, and to whom: its callbacks to nobody, neither to an upper
- * layer protocol nor to a child; and to a child, and to what is made for it, its memory cgroup.
+ * What an adopted socket passes on: its callbacks to nobody, neither to an upper layer protocol
+ * nor to a child; its memory cgroup to a child and to what is allocated for it.
  */
 
 #include <linux/cgroup.h>

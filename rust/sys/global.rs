@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One reference-counted value that C entry points can find.
 //!
-//! Invariant: the pointer, where not null, owns one reference of an `Arc<T>`.
+//! Invariant: the pointer, if not null, owns one reference to an `Arc<T>`.
 
 use core::ptr;
 use kernel::sync::atomic::{Acquire, Atomic, Full};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Adopting a socket: its callbacks lead to one of ours, and back when it is released.
+//! Adopting a socket: its callbacks lead to our endpoint until it is released.
 //!
-//! Invariants: while adopted, `sk_user_data` owns one reference of the endpoint. Callbacks
+//! Invariants: while adopted, `sk_user_data` owns one reference to the endpoint. Callbacks
 //! run in softirq or task context, some inside our own socket calls: they set atomics
 //! and enqueue work, and never wait. The reference is dropped only after an RCU grace
-//! period, because a callback may still be reading it. Nobody but the socket gets to keep our
-//! callbacks: not its children, nor an upper layer protocol (`adopted.c`).
+//! period, because a callback may still be reading it. Only the socket itself gets our
+//! callbacks: neither its children nor an upper layer protocol (`adopted.c`).
 
 use super::gen;
 use super::sock::{Kind, Sock};

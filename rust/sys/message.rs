@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Netlink messages under construction.
 //!
-//! Invariant: the skb is valid and has a generic netlink header; attributes go to its tail
+//! Invariant: the skb is valid and has a generic netlink header; attributes are appended
 //! and fail with EMSGSIZE when it is full.
 
 use super::genl::{Request, FAMILY};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Network namespaces, by identity only, and their end.
 //!
-//! Invariant: a `NetId` is compared, never followed.
+//! Invariant: a `NetId` is compared, never dereferenced.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;

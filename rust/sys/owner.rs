@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Tells when a netlink socket is gone.
+//! Reports that a netlink socket is gone.
 //!
 //! The notifier runs in the task that closes the socket and may sleep.
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Bytes on their way from one socket to another, by page reference.
 //!
-//! Invariants: every entry from `first` on owns one reference of its page; `bytes` is the
-//! sum of their lengths. Payload is never written to: pages may be shared with whoever
-//! sent them. Only linear parts of socket buffers, which belong to a slab, and short runs are
-//! copied, to a page that is ours alone behind what is used of it. No failure adds a part.
+//! Invariants: every entry from `first` on owns one reference to its page; `bytes` is the
+//! sum of their lengths. Payload is never written to: pages may be shared with their
+//! sender. Only linear parts of socket buffers, which belong to a slab, and short runs are
+//! copied, to a page of which the unused rest is ours alone. A failure adds nothing.
 
 use super::gen;
 use super::sieve::Stop;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The memory cgroup that pays for what is made for a socket: the one the socket itself is charged to.
+//! The memory cgroup that pays for what is allocated for a socket: the one the socket itself is charged to.
 //!
-//! Invariant: a `Payer` holds a reference of its group, so that who pays is there until it has.
+//! Invariant: a `Payer` holds a reference to its cgroup until it has been charged.
 
 use super::gen;
 use super::sock::Sock;

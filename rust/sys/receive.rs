@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a socket has received: looked at, copied, taken, thrown away.
+//! What a socket has received: looked at, copied, taken, discarded.
 //!
 //! Invariants: bytes that are taken stay in the receive queue, and are counted by the caller, until
-//! they leave in steps. What runs under the socket's lock here only looks at bytes.
+//! they leave in steps. Closures that run under the socket's lock here only look at bytes.
 
 use super::gen;
 use super::pages::Pages;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A command as it came in, and what its sender is told if it is refused.
+//! A command as it was received, and what its sender is told if it is refused.
 //!
-//! Invariant: the kernel validated all attributes by the command's policy before, so each has the
+//! Invariant: the kernel has validated all attributes by the command's policy, so each has the
 //! length of its kind.
 
 use super::gen;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What a socket sends.
 //!
-//! Invariant: nothing here waits for room; what found none is still the caller's.
+//! Invariant: nothing here waits for room; bytes that found none stay with the caller.
 
 use super::gen;
 use super::pages::Pages;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Takes bytes out of a receive queue as somebody tells, who knows what they are.
+//! Takes bytes out of a receive queue, directed by a sieve that knows what they are.
 //!
-//! Invariants: all of this runs under the socket lock, in process context. Bytes leave the
-//! queue exactly if the sieve heard of them. Content is not looked at; what is not content is shown
-//! in small pieces that live on the stack.
+//! Invariants: all of this runs under the socket lock, in process context. Exactly those bytes leave the
+//! queue that the sieve was told of. Content is not looked at; everything else is shown to the sieve
+//! in small pieces on the stack.
 
 use super::pages::Pages;
 use core::mem::MaybeUninit;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A TCP socket that the module holds: where it comes from, what it is, how it ends. What it received
-//! is in `receive.rs`, what it sends in `send.rs`.
+//! A TCP socket that the module holds: where it comes from, what it is, how it ends. Receiving
+//! is in `receive.rs`, sending in `send.rs`.
 //!
-//! Invariants: a `Sock` owns either a reference of the file it was handed by, or the
-//! kernel socket it accepted, and one reference of the module, since callbacks into it
+//! Invariants: a `Sock` owns either a reference to the file it was handed over by, or the
+//! kernel socket it accepted, and one reference to the module, since callbacks into it
 //! may be installed. Each function takes and releases the socket lock itself, so two
 //! are never held. No function waits for the network.
 

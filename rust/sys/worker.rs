@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's threads, `underpass/0` and on, and the work items that run in them.
+//! The module's threads, `underpass/0` and so on, and the work items that run in them.
 //!
-//! One thread for each CPU that is online when the module is loaded, given to routers in turn.
-//! None is bound to a CPU: where it runs is the scheduler's decision, and the administrator's.
-//! Why threads, and no work queue of the kernel: docs/performance.md, "Threads of the module".
+//! There is one thread for each CPU that is online when the module is loaded; they are assigned to routers
+//! in turn. None is bound to a CPU: the scheduler, or the administrator, decides where it runs.
+//! Why threads, and not a workqueue of the kernel: docs/performance.md, "Threads of the module".
 //!
-//! Invariants: an item runs in one thread for ever, after those that were queued there before,
-//! and never twice at the same time. Whatever queues it while it runs lets it run again. A queued
-//! item owns a reference of its object. Items may sleep, for memory or locks; those behind them wait
+//! Invariants: an item always runs in the same thread, after those that were queued there before,
+//! and never twice at the same time. If it is queued while it runs, it runs again. A queued
+//! item owns a reference to its object. Items may sleep, for memory or locks; those queued after them wait
 //! meanwhile, so they must not wait for anything else, least of all for another item.
 
 use super::gen;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The module's own work queue, for what waits for its time: the clock and the reaper.
+//! The module's own workqueue, for timed work: the clock and the reaper.
 //!
 //! Invariant: the queue outlives every item put on it: it is destroyed, after running
 //! what is left, when its last user is gone.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The access log: one line an exchange, on standard output.
+//! The access log: one line per exchange, on standard output.
 //!
-//! Lines are written by a thread of their own, so that a reader who does not read cannot
-//! stop the router; they are handed to it at each wake-up of the router, not one by one. What
-//! does not fit the queue is dropped and counted, and so is what cannot be written: a disk that
-//! is full has room again one day.
+//! Lines are written by a separate thread, so that a reader that does not read cannot
+//! stop the router; they are handed to it at each wake-up of the router, not one by one. Lines that
+//! do not fit the queue are dropped and counted, as are lines that cannot be written: a full disk may
+//! have room again later.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Where a back-end is reached: an IP address with a port, or a Unix socket; and which addresses to listen
-//! at are in each other's way.
+//! Where a back-end is reached: an IP address with a port, or a Unix socket; and which listening
+//! addresses conflict.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -2,10 +2,10 @@
 //! Connections to back-ends: how many there are, which are idle, and who waits for one.
 //!
 //! Invariants: `open` of a back-end is the number of its connections that are being made, serve, or
-//! are idle, and never more than its limit; an idle one owes nobody anything; the one used
-//! last is taken first, so that surplus ones grow old and are closed; of a back-end without
-//! connections and waiters nothing is kept.
-//! It must not do I/O: whoever gets an answer from here also connects and closes.
+//! are idle, and never more than its limit; an idle one has nothing outstanding; the one used
+//! last is taken first, so that surplus ones grow old and are closed; nothing is kept about a back-end
+//! without connections and waiters.
+//! It must not do I/O: the caller connects and closes.
 
 use foldhash::{HashMap, HashMapExt as _};
 use std::collections::{BTreeSet, VecDeque};

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The PROXY protocol, versions 1 and 2, by the specification of HAProxy's authors: whose
-//! connection this is, told by a proxy in front of us, or by us to a back-end.
+//! The PROXY protocol, versions 1 and 2, by the specification of HAProxy's authors: who the client of a
+//! connection is, as a proxy in front tells us, or as we tell a back-end.
 //!
-//! Invariants: what is taken for a header is one to the letter; anything in doubt is a
+//! Invariants: only what complies exactly is taken for a header; anything doubtful is a
 //! `Fault`. The section numbers are those of the specification.
-//! It must not decide whom to trust: whoever listens says so.
+//! It must not decide whom to trust: that is a setting of the listener.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One generation: the routers of a configuration, in threads beside each other.
+//! One generation: the routers of a configuration, each in a thread.
 //!
-//! Each router has a thread, a runtime, an engine, listening sockets and connections to back-ends of its own,
-//! and nothing of it goes through another one: the kernel gives each its part of the clients
-//! (SO_REUSEPORT). They share what is known of back-ends: whose turn it is, and who is well.
+//! Each router has its own thread, runtime, engine, listening sockets and connections to back-ends,
+//! and nothing of it goes through another one: the kernel distributes the clients
+//! (SO_REUSEPORT). They share what is known about back-ends: whose turn it is, and who is healthy.
 //!
-//! Invariants: they end together; one that fails ends the process. With the engine `kernel` what may fail
-//! is done before anybody is replaced, as far as it can be. Whoever listened at one of our
-//! addresses is taken over, all of them: so there are as many routers as there were, at least. What a
-//! process has that ends in whichever way is left to the next one, as if it had been killed.
+//! Invariants: they end together; one that fails ends the process. With the engine `kernel`, everything that may
+//! fail is done before a router is replaced, as far as possible. All former routers that listened at one of our
+//! addresses are taken over: so there are at least as many routers as there were. In whichever way a process
+//! ends, what it has is left to the next one, as if it had been killed.
 
 use std::net::SocketAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the process says of itself, on standard error.
+//! Messages of the process, on standard error.
 //!
-//! Invariant: whoever reads it may be gone (a logger that died, a journal that restarts), and the
+//! Invariant: the reader may be gone (a logger that died, a journal that restarts), and the
 //! router goes on. `eprintln!` would panic, and end it.
 
 use std::fmt::Arguments;

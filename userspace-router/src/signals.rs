@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the signals say: SIGTERM or SIGINT to stop, a second one to stop at once, SIGUSR2 to leave
-//! everything to the next router. (SIGHUP is for generations.rs.)
+//! Signals: SIGTERM or SIGINT to stop, a second one to stop at once, SIGUSR2 to leave
+//! everything to the next router. (SIGHUP is handled in generations.rs.)
 //!
-//! One task hears them from the start of the program, so that none is lost. Clones tell the routers of other
-//! threads.
+//! One task receives them from the start of the program, so that none is lost. Clones pass them to the
+//! routers of other threads.
 
 use std::future::Future;
 use std::io;

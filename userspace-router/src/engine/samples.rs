@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a module could tell, for tests.
+//! Objects and events as the module could report them, for tests.
 
 use underpass_proto::gen::Reason;
 use underpass_proto::{QueueInfo, Side, State};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the router answers by itself.
+//! Answers that the router gives itself.
 //!
 //! Invariant: nothing of a response was sent before.
 

@@ -2,9 +2,9 @@
 //! Asking back-ends, until one takes the request.
 //!
 //! The request goes to another back-end only if no body byte was taken, and
-//! - the one asked said so (a decline), or could not be connected to; or
-//! - the body was withheld: a request of which the body is missing was never complete, so
-//!   a reset has not carried it out, nor has silence, where the route's policy says so; or
+//! - the one asked declined, or could not be connected to; or
+//! - the body was withheld: a request without its body was never complete, so a back-end
+//!   that resets, or is silent (if the route's policy says so), has not acted on it; or
 //! - nothing was sent at all (the engine refused); or
 //! - a connection from the pool was dead, and the request may be carried out twice (its
 //!   method is idempotent, RFC 9110 section 9.2.2, or the route says so), and wants no tunnel:

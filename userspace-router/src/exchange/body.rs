@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the engine is told of a body: how it comes and leaves, and how long it may stand still.
+//! What the engine is told about a body: how it comes and leaves, and how long it may stall.
 
 use underpass_proto::{Body, Framing, FramingKind};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! How a forward ended, and what follows from it.
 //!
-//! Invariant: a body that is not whole never looks whole to whoever gets it: the engine has
-//! reset the target, and what is left to do here is to say why to whoever can still hear it.
+//! Invariant: a body that is not whole never looks whole to its receiver: the engine has
+//! reset the target, and what remains here is to say why to a side that can still read it.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! One request and its response, from head to end: a state machine without I/O.
 //!
-//! Inputs are what the engine tells and what the time is; outputs are `Action`s. Two
+//! Inputs are the engine's events and the time; outputs are `Action`s. Two
 //! halves run at once, each in one of its own states:
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A third way is the tunnel (`tunnel.rs`), which both halves enter at once. A response may also
-//! reach the client without coming by here (`passing.rs`), and its router may die before it is over
+//! reach the client without passing through here (`passing.rs`), and its router may die before it is over
 //! (`note.rs`, `resume.rs`).
 //!
 //! Invariants: a body is offered to another back-end only while nothing of it was taken,

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a router writes down with a client's queue, for the one that comes after it: who is asked,
+//! What a router notes with a client's queue, for its successor: which back-end is asked,
 //! and how the response is to leave. Nothing else of an exchange outlives its router.
 //!
 //! ```text
 //! 63        passed on or answered: nothing more of a response is to come from the router
 //! 62 .. 40  mark of the route's rules for responses
 //! 39 .. 36  the connection ends with the exchange, HTTP/1.0, HEAD, always set
-//! 35        whose connection it is, is what its socket says
+//! 35        the client's address is that of the socket (no PROXY protocol header named another)
 //! 31 .. 0   the back-end's queue
 //! ```
 //!
 //! Invariant: zero is the note of a queue on which no request was ever answered. The layout is an
-//! agreement between versions of the router; whoever changes it moves the bit that is always set.
+//! agreement between versions of the router; a change of it must move the bit that is always set.
 
 use super::{Download, Exchange};
 use crate::http::Version;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Responses that the engine passes on without showing them here.
 //!
-//! The engine may do so where nothing but the head itself decides what the client gets. Before
-//! this side says something to the client instead, it takes that back and waits for the answer:
+//! The engine may do so if only the head itself decides what the client gets. Before
+//! this side sends something to the client instead, it revokes that and waits for the answer:
 //!
 //! ```text
-//! Off ---> Armed ---> Doubt ---> Off: it was taken back
+//! Off ---> Armed ---> Doubt ---> Off: it was revoked
 //!            \           \-----> Off: a head, `relayed` or `done` was on its way
 //!             \-> Off: as above
 //! ```
 //!
-//! Invariant: while it is not Off, nothing is sent into the client's queue, but after `closed` of the
-//! back-end, which comes behind all that it sent.
+//! Invariant: while it is not Off, nothing is sent into the client's queue, except after `closed` of the
+//! back-end, which comes after everything that it sent.
 
 use std::time::Instant;
 

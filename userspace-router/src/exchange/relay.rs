@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The response's way to the client, where it comes by here, and how an exchange ends.
+//! The response's way to the client, if it passes through here, and how an exchange ends.
 //!
 //! Invariant: the client gets at most one final response; a connection is used again only
 //! if both messages ended exactly.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! An exchange that a former router began, as far as the engine and a note tell of it.
+//! An exchange that a former router began, as far as the engine and a note describe it.
 //!
-//! Its request was never seen here, so nobody else can be asked: it ends with the response that the
+//! Its request was never seen here, so no other back-end can be asked: it ends with the response that the
 //! back-end sends, or by the rules for a back-end that broke.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Active checks: asks each back-end again and again whether it is well.
+//! Active checks: asks each back-end periodically whether it is healthy.
 //!
 //! Invariants: one task for each back-end, one connection at a time, over which nothing is read
 //! beyond a limit of bytes and time. What follows from a check is not decided here.

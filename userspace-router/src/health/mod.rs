@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether a back-end is well, as its requests and its checks show: a state machine that is
+//! Whether a back-end is healthy, as its requests and its checks show: a state machine that is
 //! told what happened and when.
 //!
-//! Two judges, and both must be content. *Requests* (passive): failures in a row eject it
+//! It is healthy only by both criteria. *Requests* (passive): failures in a row eject it
 //! for a while, which doubles each time; then one request is its trial. *Checks* (active,
-//! `check.rs`): so many in a row take it down or up.
-//! It must not decide what happens when nobody is well: whoever chooses sees all of them.
+//! `check.rs`): a number of them in a row take it down or up.
+//! It must not decide what happens when no back-end is healthy: the caller sees all of them.
 
 pub mod check;
 

@@ -3,7 +3,7 @@
 //!
 //! Invariant: what a client says about itself reaches a back-end only if the client is one
 //! of ours (a proxy in a trusted network), or if the route has nothing to do with these
-//! fields. `_`, like any other sign, counts as `-` here: for many a back-end these are the same name.
+//! fields. `_`, like any other punctuation, counts as `-` here: for many back-ends these are the same name.
 
 use std::net::IpAddr;
 

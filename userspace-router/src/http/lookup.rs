@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a policy may look at in a request's head, beside its public parts.
+//! What a policy may look at in a request's head, besides its public parts.
 //!
-//! Invariant: only what back-ends get too is seen here. A field that Connection removes
+//! Invariant: only what back-ends also get is visible here. A field that Connection removes
 //! neither routes nor arrives.
 
 use super::Request;

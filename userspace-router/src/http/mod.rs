@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! HTTP/1 heads: checked, understood and rewritten. Bodies are never here.
+//! HTTP/1 heads: checked, parsed and rewritten. Bodies are never here.
 //!
 //! Invariants: framing is decided here, once (RFC 9112 section 6); what is not understood
 //! is refused, not passed on. Field order and the case of names are kept.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Everything the router answers by itself: status, name, and what to do about it.
+//! Every error that the router answers itself: status, name, and a sentence for a person.
 //!
 //! Invariant: a name appears in the access log and in `Proxy-Status`, and never changes
 //! its meaning. Texts are constants: nothing that a client sent is ever echoed.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What leaves: heads written for the next hop, as a route wants them.
+//! Outgoing heads: written for the next hop, as the route wants them.
 //!
 //! Invariants: the order of fields and the case of their names are kept, and what is added
-//! stands behind them; no rule of a route can touch what frames or routes a message, which
+//! comes after them; no rule of a route can touch what frames or routes a message, which
 //! `Edit` refuses; fields of this hop (Connection, TE, Upgrade, Expect) are only ever ours.
 
 use std::borrow::Cow;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Whether a route is for a request. `docs/routing.md` has the rules.
+//! Whether a route fits a request. `docs/routing.md` has the rules.
 //!
 //! Invariant: nothing is decoded or normalised, and each comparison looks at a byte of the
 //! request once: the time is bounded by the head's length and the number of routes.

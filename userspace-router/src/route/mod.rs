@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Who is asked for a request: the decision, as a trait so that anybody can write their own.
+//! Which back-ends are asked for a request: the decision, as a trait so that anybody can write their own.
 //!
-//! `examples/own_policy.rs` is a router with a policy of its own; `Table` is the policy of
-//! the configuration file. It must not do I/O, and gets no body byte to look at: there is
-//! none here.
+//! `examples/own_policy.rs` is a router with its own policy; `Table` is the policy of
+//! the configuration file. It must not do I/O, and never sees body bytes.
 
 mod balance;
 mod matches;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The policy of the configuration file: the first route that fits names a pool, of which
-//! those that are well are asked in the order that its balancing says.
+//! The policy of the configuration file: the first route that fits names a pool, whose
+//! healthy back-ends are asked in the order of its balancing method.
 //!
-//! Invariant: a plan names at least one back-end: if none of a pool is well, all are asked as
+//! Invariant: a plan names at least one back-end: if none of a pool is healthy, all are asked as
 //! if they were. Locks are held for a few steps in memory only.
 
 use foldhash::HashMap;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the policy is told about each attempt, read off the exchange's record.
+//! What the policy is told about each attempt, taken from the exchange's record.
 //!
 //! Invariant: every `asked` is followed by one `ended`, in the order of the record.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The router's side towards clients: from a head to its exchange, and what is between two
+//! The router's side towards clients: from a head to its exchange, and between two
 //! exchanges of a connection.
 
 use std::net::{Ipv4Addr, SocketAddr};

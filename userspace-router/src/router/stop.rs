@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How a router ends: nothing more is accepted, what runs may finish, and what is not over in
-//! time is cut off.
+//! How a router stops: nothing more is accepted, running exchanges may finish, and those not over in
+//! time are cut off.
 //!
-//! Invariant: an exchange that is cut off ends by reset on both sides, so that nobody takes a part
+//! Invariant: an exchange that is cut off ends by reset on both sides, so that nobody mistakes a part
 //! of a body for the whole.
 
 use std::time::Instant;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Commands that end a queue or a listener, and were not done for want of memory.
+//! Commands that end a queue or a listener, and failed for lack of memory.
 //!
-//! Whoever gave one has forgotten what it ends, so it is given again by time until it is done, or until the
-//! kernel says that there is no such thing. Invariant: `at` is set while there are any.
+//! Their sender has forgotten what they end, so they are repeated by a timer until they are done, or until the
+//! kernel says that there is no such object. Invariant: `at` is set while there are any.
 
 use tokio::time::Instant;
 

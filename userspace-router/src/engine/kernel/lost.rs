@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is done when messages of the module were lost: a dump of all queues tells what became of the commands.
+//! What is done when messages of the module were lost: a dump of all queues shows the outcome of the commands.
 //!
-//! Invariant: nothing is settled by silence before a dump that was asked for after the loss is over.
+//! Invariant: after a loss, no command counts as done until a dump requested after it is complete.
 
 use std::fmt::Display;
 use std::time::Duration;

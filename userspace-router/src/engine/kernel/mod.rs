@@ -3,7 +3,7 @@
 //!
 //! Several commands go down in one datagram, and all events that wait are read at one
 //! wake-up. After an overflow nothing of the kernel's state is lost, only answers may be:
-//! a dump of all queues tells what became of the commands.
+//! a dump of all queues shows the outcome of the commands.
 
 mod endings;
 mod lost;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Commands that the kernel may still have something to say about.
+//! Commands that the kernel may still refuse or answer.
 //!
-//! Commands are sent without asking for acknowledgements: no news is good news. Whatever
-//! the kernel says about a datagram waits in the socket when sending returns, so once the
-//! socket is empty, what is left here and needs no answer was done.
+//! Commands are sent without requesting acknowledgements: no news is good news. The
+//! kernel's answers to a datagram are in the socket when sending returns, so once the
+//! socket is empty, commands left here that need no answer were done.
 //!
 //! Invariant: ordered by sequence number; sockets are held until the kernel has them.
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The netlink socket: opened, bound, and connected to the kernel.
 //!
-//! Connected, so that no other process's messages come in. It must not know what the
-//! datagrams say, but for the one question about the family's number.
+//! Connected, so that messages of other processes are not received. It must not know what the
+//! datagrams say, except for the one query for the family's number.
 
 use std::io;
 

@@ -2,7 +2,7 @@
 //! Which routers of the module this process becomes: new ones, or those whose process is gone or is
 //! to be replaced.
 //!
-//! Invariant: events that come while this asks are kept, behind what the answers tell.
+//! Invariant: events that come while this asks are kept, and delivered after what the answers say.
 
 use std::net::SocketAddr;
 

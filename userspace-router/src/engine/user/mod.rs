@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The engine `user`: this process moves the bodies, over plain sockets.
 //!
-//! It keeps to `docs/netlink.md` and uses the module's own `framing`, needs no privilege
-//! and no module, and is what the other engine is measured against and compared with.
+//! It follows `docs/netlink.md` and uses the module's own `framing`. It needs no privilege
+//! and no module, and is what the other engine is tested and measured against.
 //!
-//! Known difference: it does not refuse urgent data, which plain sockets put in line.
+//! Known difference: it does not refuse urgent data, which plain sockets deliver in line.
 
 mod command;
 mod input;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A body on its way: taken apart as it comes, staged as it leaves.
+//! A body that is being moved: parsed as it comes, staged as it leaves.
 //!
-//! Invariants: content is staged only in its target's name, and discarded where there is
-//! none; the end of a chunked body is staged once, and only behind a whole body. It must
+//! Invariants: content is staged only for its target, and discarded if there is
+//! none; the end of a chunked body is staged once, and only after a whole body. It must
 //! not touch sockets.
 
 use tokio::time::Instant;

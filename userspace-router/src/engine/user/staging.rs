@@ -2,7 +2,7 @@
 //! Body bytes that left their source and are not in their target's socket yet.
 //!
 //! Invariants: a batch is built only on empty staging, so that it holds no more than one
-//! input buffer gives and what frames it; a chunk line never announces bytes that are not
+//! input buffer and its framing; a chunk line never announces bytes that are not
 //! here.
 
 use underpass_framing::{ChunkLine, CRLF, LAST_CHUNK};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What is told to the router.
+//! Events to the router.
 //!
-//! Invariants: `closed` is told once, and last; a client that leaves before its first head
-//! is not heard of.
+//! Invariants: `closed` is sent once, and last; a client that leaves before its first head
+//! is not reported.
 
 use underpass_framing::{Ending, Reason, Side, State};
 use underpass_proto::{Closed, Done, Event, ForwardResult, Head, Relayed};
