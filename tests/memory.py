@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The memory limit of a cgroup: what a listener's connections hold in the kernel is charged to the
-group of whoever made its socket, and puts that group alone under pressure when its limit is met.
+group of whoever made its socket, and puts that group alone under pressure when its limit is met. They
+are of the same user, too.
 
 That socket is made by a process that joins the group, hands it over and ends, so that all memory of
 the group is that of sockets. Arguments: how many clients, and how many bytes each of them sends.
@@ -59,12 +60,13 @@ class Group:
         """Bytes of the memory of sockets."""
         return int(self.figure("stat", "sock"))
 
-    def listening(self):
-        """A listening socket that was made in the group."""
+    def listening(self, user=0):
+        """A listening socket that was made in the group, by that user."""
         near, far = socket.socketpair()
         child = os.fork()
         if child == 0:
             self.write(self.path + "/cgroup.procs", 0)
+            os.setuid(user)
             s = socket.create_server(("127.0.0.1", 0), backlog=CLIENTS)
             socket.send_fds(far, [b"s"], [s.fileno()])
             os._exit(0)
@@ -142,6 +144,23 @@ def objects_charged():
         p.r.do("listener-del", id=listener)
 
 
+def user_of_the_listener():
+    """Routes may be chosen by the user of a socket (`ip rule` with uidrange)."""
+    user = 1234
+    with Path() as p, Group() as group:
+        with group.listening(user) as s:
+            listener = p.r.do("listener-add", fd=s.fileno())["id"]
+            address = s.getsockname()
+        with connect(address) as c:
+            c.sendall(HEAD)
+            p.r.event("head")
+            with open("/proc/net/tcp", encoding="ascii") as f:
+                sockets = [line.split() for line in f][1:]
+            users = [s[7] for s in sockets if s[1].endswith(f":{address[1]:04X}")]
+            assert users == [str(user)] * 2, users
+        p.r.do("listener-del", id=listener)
+
+
 def limited():
     with Path() as p, Group(LIMIT) as group:
         x = open_path(p)
@@ -160,4 +179,5 @@ def limited():
 
 tap([("charged to the group of who made the listening socket", charged_to_the_listener),
      ("what the module makes for a connection is charged to the same group", objects_charged),
+     ("connections are of the user who made the listening socket", user_of_the_listener),
      ("at the limit: bodies are exact, others do not feel it", limited)])

@@ -90,7 +90,10 @@ static void up_inherit_memcg(const struct sock *listener, struct sock *child)
 #endif
 }
 
-/* kernel_accept() without waiting; and the memory cgroup stands before __inet_accept() charges. */
+/*
+ * kernel_accept() without waiting. What it accepts has the user of the listener, by whom routes may be
+ * chosen (the kernel's threads are root), and the memory cgroup stands before __inet_accept() charges.
+ */
 int up_accept(struct socket *sock, struct socket **new)
 {
 	const struct proto_ops *ops = READ_ONCE(sock->ops);
@@ -104,6 +107,7 @@ int up_accept(struct socket *sock, struct socket **new)
 
 	if (err)
 		return err;
+	SOCK_INODE(*new)->i_uid = sk_uid(sk);
 	child = READ_ONCE(sk->sk_prot)->accept(sk, &arg);
 	if (!child) {
 		sock_release(*new);
