@@ -69,32 +69,30 @@ bool up_ulp_is_ours(const struct sock *sk)
 }
 
 /*
- * A task pays for what it accepts. A thread of ours is in no group: here the listener's pays. If
- * somebody put the thread into one, that pays: __inet_accept() would drop the other unreleased.
+ * Who pays for what is accepted, or NULL: the task does. A thread of ours is in no group: for it the
+ * listener's pays. If somebody put the thread into one, that pays: __inet_accept() would drop another
+ * one unreleased.
  */
-static void up_inherit_memcg(const struct sock *listener, struct sock *child)
+static struct mem_cgroup *up_payer_of_child(const struct sock *listener)
 {
-#ifdef CONFIG_MEMCG
-	struct mem_cgroup *memcg = mem_cgroup_from_sk(listener);
-	bool in_group;
+	struct mem_cgroup *memcg = NULL;
 
-	if (!memcg || !(current->flags & PF_KTHREAD))
-		return;
+#ifdef CONFIG_MEMCG
+	if (!(current->flags & PF_KTHREAD))
+		return NULL;
 	rcu_read_lock();
-	in_group = !mem_cgroup_is_root(mem_cgroup_from_task(current));
+	if (mem_cgroup_is_root(mem_cgroup_from_task(current)))
+		memcg = mem_cgroup_from_sk(listener);
 	rcu_read_unlock();
-	if (!in_group) {
-		css_get(&memcg->css);
-		child->sk_memcg = memcg;
-	}
 #endif
+	return memcg;
 }
 
 /*
  * kernel_accept() without waiting. What it accepts has the user of the listener, by whom routes may be
- * chosen (the kernel's threads are root), and the memory cgroup stands before __inet_accept() charges.
+ * chosen (the kernel's threads are root), and @payer stands before __inet_accept() charges buffers.
  */
-int up_accept(struct socket *sock, struct socket **new)
+static int up_accept_for(struct mem_cgroup *payer, struct socket *sock, struct socket **new)
 {
 	const struct proto_ops *ops = READ_ONCE(sock->ops);
 	struct proto_accept_arg arg = {
@@ -114,12 +112,32 @@ int up_accept(struct socket *sock, struct socket **new)
 		return arg.err;
 	}
 	lock_sock(child);
-	up_inherit_memcg(sk, child);
+#ifdef CONFIG_MEMCG
+	if (payer) {
+		css_get(&payer->css);
+		child->sk_memcg = payer;
+	}
+#endif
 	__inet_accept(sock, *new, child);
 	release_sock(child);
 	(*new)->ops = ops;
 	__module_get(ops->owner);
 	return 0;
+}
+
+int up_accept(struct socket *sock, struct socket **new)
+{
+	/* @sock, which the caller holds, has a reference of it. */
+	struct mem_cgroup *payer = up_payer_of_child(sock->sk), *former;
+	int err;
+
+	if (!payer)
+		return up_accept_for(NULL, sock, new);
+	/* For objects: that of the child, which was made when nobody paid, and its struct socket. */
+	former = set_active_memcg(payer);
+	err = up_accept_for(payer, sock, new);
+	set_active_memcg(former);
+	return err;
 }
 
 /* The memory cgroup that @sk is charged to, with a reference, or NULL. It never changes in use. */
