@@ -13,11 +13,12 @@ import mmap
 import os
 import socket
 import struct
+import subprocess
 import sys
 import threading
 
-from scene import DEBUG, Path, connect, expect_reset
-from ynlrouter import NlError, Router, tap, wait_for
+from scene import DEBUG, HEAD, Path, connect, expect_reset
+from ynlrouter import Client, NlError, Router, tap, wait_for
 
 USERFAULTFD = 323
 UFFDIO_API, UFFDIO_REGISTER, UFFDIO_ZEROPAGE = 0xC018AA3F, 0xC020AA00, 0xC020AA04
@@ -187,6 +188,54 @@ def half_ended():
     other.close()
 
 
+def of_two_at_once():
+    """Of two who take over at once, the first is still at it when the second has seen the queues: it waited for one of
+    them, and then does not get its CPU, which a loop has."""
+    cpu, *others = sorted(os.sched_getaffinity(0), reverse=True)
+    loop = f"import os; os.sched_setaffinity(0, [{cpu}]); os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
+    with Path() as p, Missing() as missing:
+        near = connect(p.server.getsockname())
+        far, _ = p.server.accept()
+        busy = p.r.do("queue-add", fd=near.fileno(), side="back")["id"]
+        client, parked, back, server = p.open(HEAD)
+        p.r.do("route", id=parked, generation=1, to=back, framing="length", length=1, data=HEAD)
+        p.r.do("cancel", id=parked, generation=1)
+        number, first, second = p.r.me["id"], [], Router.__new__(Router)
+        second.ynl, second.kept = Client(os.environ["SPEC"], schema=False), []
+        threading.Thread(target=keep_busy, args=(p.r.ynl, near, busy, missing), daemon=True).start()
+        wait_for("a command has the queue", lambda: waiting_for_the_lock() == 1)
+        taker = threading.Thread(target=lambda: first.append(Router(takeover=number)))
+        taker.start()
+        wait_for("the first one waits for it", lambda: waiting_for_the_lock("offer_again") == 1)
+        os.sched_setaffinity(0, others)
+        os.sched_setaffinity(taker.native_id, {cpu})
+        with subprocess.Popen([sys.executable, "-c", loop + "\nprint(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE) as looping:
+            looping.stdout.readline()
+            missing.bring()
+            wait_for("the command is through", lambda: waiting_for_the_lock() == 0)
+            second.me = second.do("router-takeover", id=number)
+            seen = second.do("queue-get", id=parked)["generation"]
+            early = list(first) or waiting_for_the_lock("offer_again") == 0
+            looping.kill()
+        taker.join()
+        old, p.r = p.r, second
+        now = p.r.do("queue-get", id=parked)["generation"]
+        assert not early, "the first one was too quick"
+        assert now == seen, f"generation {seen} is {now} now: what the owner says of it is stale"
+        os.sched_setaffinity(0, {cpu, *others})
+        for s in (client, server, near, far):
+            s.close()
+        old.close()
+
+
+def keep_busy(ynl, near, queue, missing):
+    """A command holds the queue until the page is there."""
+    page = ctypes.c_void_p(missing.start)
+    threading.Thread(target=lambda: libc.send(near.fileno(), page, ctypes.c_size_t(1), 0), daemon=True).start()
+    missing.wanted()
+    ynl.sock.send(ynl._encode_message(ynl.ops["send"], {"id": queue, "data": b"x", "if-quiet": True}, [], 1))
+
+
 def waiting_for_the_lock(where="__lock_sock"):
     """Threads of ours that wait for the lock of a socket, or are in some function (those that wait for a mutex
     are not shown to be in mutex_lock())."""
@@ -204,6 +253,7 @@ TESTS = [
     ("a command that was late for a takeover is refused", late),
     ("a listener added beside a takeover is refused, and nothing came of it", listening_beside_a_takeover),
     ("a listener is not shown once it was ended", half_ended),
+    ("of two who take over at once the first changes nothing any more", of_two_at_once),
 ]
 if DEBUG:
     print(f"TAP version 13\n1..{len(TESTS)}")

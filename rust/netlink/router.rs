@@ -78,8 +78,8 @@ impl Do for Takeover {
         let r = find(&engine, request, id)?;
         // Memory first: without it, the owner stays who it is.
         let mut message = Message::reply(request, Self::CMD, reply::SIZE)?;
-        let former = r.new_owner(request.portid(), terms(request));
-        let former = former
+        let changed = r.new_owner(request.portid(), terms(request));
+        let (owner, former) = changed
             .ok_or_else(|| refuse!(ENOENT, router::ID, "the grace time of router {id} is over"))?;
         let answered = reply::router(message.writer(), &r)
             .and_then(|()| message.answer(request))
@@ -92,7 +92,7 @@ impl Do for Takeover {
             );
         }
         // After the reply, and also if that found no room: the sender is the owner now.
-        engine.offer_again(&r);
+        engine.offer_again(&r, owner);
         answered
     }
 }

@@ -266,13 +266,13 @@ impl Engine {
         self.arm();
     }
 
-    /// Tells the new owner of `router` all that is not answered.
-    pub fn offer_again(self: &Arc<Self>, router: &Arc<Router>) {
+    /// Tells the new owner of `router`, of that number, all that is not answered.
+    pub fn offer_again(self: &Arc<Self>, router: &Arc<Router>, owner: u32) {
         let mut last = 0;
         while let Some(queue) = self.queue_after(last) {
             last = queue.id;
             if Arc::ptr_eq(&queue.router, router) {
-                queue.offer_again();
+                queue.offer_again(owner);
             }
         }
         self.arm();

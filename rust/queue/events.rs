@@ -115,14 +115,12 @@ impl Queue {
         self.wake_in(AGAIN_MS);
     }
 
-    /// Everything unanswered is told again, to a new owner.
-    pub(super) fn offer_again(self: &Arc<Self>) {
+    /// Everything unanswered is told again, to the new owner of that number.
+    pub(super) fn offer_again(self: &Arc<Self>, owner: u32) {
         let mut inner = self.inner.lock();
-        if inner
-            .credited
-            .is_some_and(|owner| self.router.is_owner(owner))
-        {
-            // It went up to the new owner already.
+        // It went up to the new owner already. Or another one took over meanwhile, who may have seen the
+        // generation: it offers everything itself.
+        if inner.credited == Some(owner) || !self.router.is_owner(owner) {
             return;
         }
         inner.credited = None;

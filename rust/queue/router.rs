@@ -165,9 +165,9 @@ impl Router {
         outbox.drop_all();
     }
 
-    /// Socket `port` is the owner from now on. The caller offers everything again. Returns the port
-    /// of the socket that was it until now, or zero; none: its time is over.
-    pub fn new_owner(&self, port: u32, terms: Terms) -> Option<u32> {
+    /// Socket `port` is the owner from now on. The caller offers everything again. Returns its number, and the
+    /// port of the socket that was it until now, or zero; none: its time is over.
+    pub fn new_owner(&self, port: u32, terms: Terms) -> Option<(u32, u32)> {
         // Held, so that a head is told either to the former owner, and dropped here, or to this
         // one; never to this one under the number that it had for the other.
         let mut outbox = self.outbox.lock();
@@ -188,11 +188,11 @@ impl Router {
             self.queues_max.store(most, Relaxed);
         }
         // Under the lock, so that of two who come at once one is told of the other.
-        let former = self.port();
+        let changed = (state.owner, self.port());
         self.port.store(port, Relaxed);
         drop(state);
         outbox.drop_all();
-        Some(former)
+        Some(changed)
     }
 
     /// Whether its grace time is over. Once this was said, nobody becomes its owner.
