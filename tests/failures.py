@@ -8,17 +8,20 @@ cannot make allocations fail, each command runs once as it is. Two arguments: ho
 connections, and how many exchanges of each, while work items starve.
 """
 
+import contextlib
 import ctypes
 import errno
+import glob
 import os
 import socket
 import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, nullcontext
 
-from failures_scenes import OPERATIONS, exchange, open_path
+from failures_scenes import OPERATIONS, exchange, open_path, sending
 from scene import ANSWER, DEBUG, HEAD, Path, connect, content
 from starving import Nth, Starving
 from ynlrouter import DEADLINE, Client, NlError, Router, YnlFamily, read_exactly, tap, wait_for
@@ -184,6 +187,39 @@ def newcomer_is_served(p):
     return True
 
 
+def no_memory_to_send():
+    """A body that has come is tried again now and then: no thread does nothing else."""
+    with Path() as p:
+        x = open_path(p)
+        body = content(100000)
+        p.r.do("route", id=x.f, generation=1, to=x.b, framing="length", length=len(body), data=HEAD)
+        assert read_exactly(x.s, len(HEAD)) == HEAD
+        with Starving(100) if DEBUG else nullcontext() as starving:
+            sender = sending(x.c, body)
+            wait_for("it is there", lambda: p.r.do("queue-get", id=x.f)["taken"] > 0)
+            before, begin = cpu_of_threads(), time.monotonic()
+            time.sleep(2)  # which is what is measured
+            used, ms = (cpu_of_threads() - before) * 1000 // os.sysconf("SC_CLK_TCK"), int((time.monotonic() - begin) * 1000)
+            assert not DEBUG or starving.failed()[1] > 0, starving.failed()
+        print(f"# {used} ms of the CPU in {ms} ms", flush=True)
+        assert used < ms / 4, f"the module's threads had the CPU for {used} of {ms} ms"
+        assert read_exactly(x.s, len(body)) == body, "content differs"
+        assert p.r.event("done", x.f)["result"] == "complete"
+        sender.join()
+
+
+def cpu_of_threads():
+    """Ticks of the clock that the module's threads had a CPU."""
+    ticks = 0
+    for path in glob.glob("/mnt/[0-9]*/stat"):  # in-guest.sh: of all namespaces
+        with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+            name, _, fields = file.read().rpartition(") ")
+            if "(underpass/" in name:
+                user, system = fields.split()[11:13]
+                ticks += int(user) + int(system)
+    return ticks
+
+
 def load_the_module():
     """Every n-th allocation of insmod; the module's own are the last ones, of which none is left out."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -226,4 +262,5 @@ if DEBUG:
     Nth.allow()
 tap([*map(test_of, OPERATIONS),
      ("work items: every byte right", starving_work_items),
+     ("work items without memory to send wait for it", no_memory_to_send),
      ("insmod", load_the_module)])

@@ -243,6 +243,12 @@ impl Queue {
         self.wake_at(clock::now_ms().saturating_add(ms));
     }
 
+    /// As `Wake::Write`, in `ms` milliseconds. Called by the work item.
+    pub(super) fn writable_in(&self, ms: u64) {
+        self.write_wake.store(1, Relaxed);
+        self.wake_in(ms);
+    }
+
     /// Asks the clock to wake it at `at` (milliseconds), or earlier if somebody asked that.
     /// Whoever is woken too early asks again.
     pub(super) fn wake_at(&self, at: u64) {

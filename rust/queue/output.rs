@@ -6,8 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::pump::RETRY_MS;
 use super::{Arming, Queue};
 use crate::netlink::gen::SEND_LIMIT;
+use crate::sys::clock;
 use crate::sys::payer::Payer;
 use crate::sys::send::SendError;
 use crate::sys::sock::Sock;
@@ -45,6 +47,8 @@ pub struct Output {
     pub sent: u64,
     /// A head that the peer sent ahead is not told before the body that is moved in has ended.
     pub holds_head: bool,
+    /// A send found no memory: `Wake::Write` says nothing until then (milliseconds).
+    starved_until: u64,
 }
 
 impl Output {
@@ -61,6 +65,7 @@ impl Output {
             writer: None,
             sent: 0,
             holds_head: false,
+            starved_until: 0,
         })
     }
 
@@ -109,6 +114,17 @@ impl Output {
     /// Nothing can be sent from now on.
     pub fn set_broken(&mut self, errno: u32) {
         self.broken.get_or_insert(errno);
+    }
+
+    /// A send found no memory now. Where nothing of the socket's is on its way, TCP calls it writable at each
+    /// such try: who listened to that would try without end.
+    pub fn starve(&mut self) {
+        self.starved_until = clock::now_ms().saturating_add(RETRY_MS);
+    }
+
+    /// Whether one did lately.
+    pub fn is_starved(&self) -> bool {
+        clock::now_ms() < self.starved_until
     }
 
     /// Whether `n` more bytes of data may wait.
@@ -190,6 +206,7 @@ impl Output {
                 // Room may have come between the refusal and the wish to be told of it.
                 Err(SendError::Blocked) if sock.want_write() => {
                     if tried {
+                        self.starve();
                         return Flush::Starved;
                     }
                     tried = true;

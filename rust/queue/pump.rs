@@ -36,6 +36,9 @@ impl Queue {
     /// The peer takes bytes again: data first, then whoever moves a body in.
     pub(super) fn writable(self: &Arc<Self>) {
         let mut out = self.out.lock();
+        if out.is_starved() {
+            return self.writable_in(RETRY_MS);
+        }
         let flushed = out.flush(self.sock());
         let writer = match flushed {
             Flush::Blocked => None,

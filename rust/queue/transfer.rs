@@ -188,6 +188,7 @@ impl Queue {
                 // twice in a row it is memory that is short.
                 Err(SendError::Blocked) if target.sock().want_write() => {
                     if starved {
+                        out.starve();
                         return Step::Retry;
                     }
                     starved = true;
