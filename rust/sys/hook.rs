@@ -84,6 +84,26 @@ pub fn init() -> Result {
     kernel::error::to_result(unsafe { gen::up_adopted_init() })
 }
 
+/// Calls `f` with both locks of `sk`.
+///
+/// # Safety
+///
+/// A valid socket, of which this task holds no lock; process context.
+unsafe fn locked<R>(sk: *mut sock, f: impl FnOnce() -> R) -> R {
+    // SAFETY: as the caller promised.
+    unsafe {
+        gen::up_lock_sock(sk);
+        gen::up_callback_lock(sk);
+    }
+    let result = f();
+    // SAFETY: taken above.
+    unsafe {
+        gen::up_callback_unlock(sk);
+        gen::up_release_sock(sk);
+    }
+    result
+}
+
 /// Leads the callbacks of `this.sock()` to `this`, if `fits` says so of its kind under the
 /// locks. Wakes `this` once, since data may be there already.
 pub fn adopt<T: Endpoint>(
@@ -91,35 +111,34 @@ pub fn adopt<T: Endpoint>(
     fits: impl FnOnce(&Kind) -> Result<(), super::sock::FdError>,
 ) -> Result<(), super::sock::FdError> {
     let sk = this.sock().sk();
-    // SAFETY: a valid socket; process context, no socket lock held.
-    unsafe {
-        gen::up_lock_sock(sk);
-        gen::up_callback_lock(sk);
-    }
-    let verdict = fits(&this.sock().kind());
-    if verdict.is_ok() {
+    let adopted = || {
+        let kind = this.sock().kind();
+        fits(&kind)?;
         // SAFETY: both locks are held, so nobody else changes callbacks or user data; the
-        // endpoint is not published yet, so nobody reads `saved`.
+        // endpoint is not published yet, so nobody reads `saved`. `fits` saw that nobody has the
+        // place for an upper layer protocol.
         unsafe {
             gen::up_sk_callbacks(sk, this.saved().0.get());
             let user = Arc::into_raw(this.clone());
             gen::up_sk_set_user_data(sk, user.cast_mut().cast());
-            // `fits` saw that nobody else has that place. First, so that no child is born with
-            // our callbacks and without it.
             gen::up_ulp_hold(sk);
-            gen::up_sk_set_callbacks(sk, &ours::<T>());
             gen::up_sk_no_options(sk);
+            if !kind.listening {
+                gen::up_sk_set_callbacks(sk, &ours::<T>());
+            }
         }
+        Ok(kind.listening)
+    };
+    // SAFETY: a valid socket; process context, no socket lock held.
+    if unsafe { locked(sk, adopted)? } {
+        // A child is a copy that is made without its locks, in whatever order. Who began one before that place
+        // was taken is done by now: none is born with our callbacks and without it.
+        rcu::synchronize_rcu();
+        // SAFETY: as above; nobody lets go of it before this returns.
+        unsafe { locked(sk, || gen::up_sk_set_callbacks(sk, &ours::<T>())) };
     }
-    // SAFETY: taken above.
-    unsafe {
-        gen::up_callback_unlock(sk);
-        gen::up_release_sock(sk);
-    }
-    if verdict.is_ok() {
-        T::wake(this.as_arc_borrow(), Wake::Read);
-    }
-    verdict
+    T::wake(this.as_arc_borrow(), Wake::Read);
+    Ok(())
 }
 
 /// The reference that `sk_user_data` owned. Its drop waits for an RCU grace period.
@@ -130,11 +149,8 @@ pub fn release<T: Endpoint>(this: &Arc<T>) -> Option<Retired<T>> {
     let sk = this.sock().sk();
     let raw = Arc::as_ptr(this);
     let mut now = ours::<T>();
-    // SAFETY: a valid socket; process context, no socket lock held. The RCU guard that
-    // reading user data asks for is replaced by the locks.
-    let retired = unsafe {
-        gen::up_lock_sock(sk);
-        gen::up_callback_lock(sk);
+    // SAFETY: both locks are held. The RCU guard that reading user data asks for is replaced by them.
+    let let_go = || unsafe {
         let mine = {
             let _rcu = rcu::read_lock();
             gen::up_sk_user_data(sk).cast::<T>().cast_const() == raw
@@ -153,11 +169,11 @@ pub fn release<T: Endpoint>(this: &Arc<T>) -> Option<Retired<T>> {
             // Its owner may have asked for it since.
             gen::up_sk_no_options(sk);
         }
-        gen::up_callback_unlock(sk);
-        gen::up_release_sock(sk);
         // The reference that user data owned.
         mine.then(|| Arc::from_raw(raw))
     };
+    // SAFETY: a valid socket; process context, no socket lock held.
+    let retired = unsafe { locked(sk, let_go) };
     retired.map(|arc| Retired(ManuallyDrop::new(arc)))
 }
 
