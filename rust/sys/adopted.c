@@ -69,9 +69,9 @@ bool up_ulp_is_ours(const struct sock *sk)
 }
 
 /*
- * Who pays for what is accepted, or NULL: the task does. A thread of ours is in no group: for it the
- * listener's pays. If somebody put the thread into one, that pays: __inet_accept() would drop another
- * one unreleased.
+ * Who pays for what is accepted, or NULL: the task does. A thread of ours is in no group: for it
+ * the listener's pays. If somebody put the thread into one, that pays: __inet_accept() would drop
+ * another one unreleased.
  */
 static struct mem_cgroup *up_payer_of_child(const struct sock *listener)
 {
@@ -89,8 +89,9 @@ static struct mem_cgroup *up_payer_of_child(const struct sock *listener)
 }
 
 /*
- * kernel_accept() without waiting. What it accepts has the user of the listener, by whom routes may be
- * chosen (the kernel's threads are root), and @payer stands before __inet_accept() charges buffers.
+ * kernel_accept() without waiting. What it accepts has the user of the listener, by whom routes
+ * may be chosen (the kernel's threads are root), and @payer stands before __inet_accept() charges
+ * buffers.
  */
 static int up_accept_for(struct mem_cgroup *payer, struct socket *sock, struct socket **new)
 {
@@ -133,7 +134,7 @@ int up_accept(struct socket *sock, struct socket **new)
 
 	if (!payer)
 		return up_accept_for(NULL, sock, new);
-	/* For objects: that of the child, which was made when nobody paid, and its struct socket. */
+	/* For objects: the child, which was made when nobody paid, and its struct socket. */
 	former = set_active_memcg(payer);
 	err = up_accept_for(payer, sock, new);
 	set_active_memcg(former);
