@@ -157,6 +157,8 @@ impl Found {
             (Some(_), true) => None,
             // These must not be in it.
             (Some(_), _) | (_, true) if status == 204 => None,
+            // The router drops it, for clients that wait for chunks then.
+            (_, true) if status == 304 => None,
             _ if of_head || matches!(status, 204 | 304) => Some(Framing::None),
             (Some(0), false) => Some(Framing::None),
             (Some(length), false) => Some(Framing::Length(length)),

@@ -86,6 +86,8 @@ fn status_and_framing() {
         ("HTTP/1.1 200 OK", "", false, None),
         ("HTTP/1.1 204 No", LENGTH, false, None),
         ("HTTP/1.1 204 No", CHUNKED, true, None),
+        ("HTTP/1.1 304 Not", CHUNKED, false, None),
+        ("HTTP/1.1 304 Not", CHUNKED, true, None),
         ("HTTP/1.1 199 OK", LENGTH, false, None),
         ("HTTP/1.1 100 Continue", "", false, None),
         ("HTTP/1.1 400 No", LENGTH, false, None),

@@ -57,8 +57,11 @@ impl Response {
             status < 200 || status == 204 || (method == "CONNECT" && (200..300).contains(&status));
         for header in headers {
             let name = header.name;
-            let of_no_body =
-                misleads && fields::is_one_of(name, &["content-length", "transfer-encoding"]);
+            let of_no_body = match status {
+                // Clients there are that wait for chunks behind it. Section 6.1 lets any recipient drop it.
+                304 => name.eq_ignore_ascii_case("transfer-encoding"),
+                _ => misleads && fields::is_one_of(name, &["content-length", "transfer-encoding"]),
+            };
             let ends_here = name.eq_ignore_ascii_case("upgrade") || connection.removes(name);
             if !of_no_body && !ends_here {
                 kept.take(name, header.value);

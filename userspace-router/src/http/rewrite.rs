@@ -396,7 +396,7 @@ impl Response {
         out.extend_from_slice(b"\r\n");
         let may_code = match leaves {
             Length::Chunked => true,
-            // To HEAD, and 304: what would be, had there been a body.
+            // To HEAD: what would be, had there been a body.
             Length::None => version == Version::Http11,
             Length::Exact(_) | Length::UntilClose => false,
         };

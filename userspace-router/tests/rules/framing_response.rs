@@ -80,6 +80,19 @@ fn framing_08_length_and_coding_tell_what_get_would() {
             "Content-Length",
             Some("5"),
         ),
+        // RFC 9112 section 6.1 lets a recipient drop it, and some clients take what follows for chunks.
+        (
+            GET,
+            "HTTP/1.1 304 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "Transfer-Encoding",
+            None,
+        ),
+        (
+            GET,
+            "HTTP/1.1 304 No\r\nDate: x\r\ntransfer-encoding: chunked\r\n\r\n",
+            "Transfer-Encoding",
+            None,
+        ),
         // RFC 9110 section 8.6, RFC 9112 section 6.1: never in these.
         (
             GET,
