@@ -12,7 +12,7 @@ use super::limits::{Limits, LimitsTable};
 use super::place::Fault;
 use super::pool::Pool;
 use super::terms::{terms, Terms};
-use crate::http::{check_host, is_token, without_port, Forwarded};
+use crate::http::{check_host, is_method_in_disguise, is_token, without_port, Forwarded};
 
 /// Where requests of a kind go.
 #[derive(Clone, Debug)]
@@ -231,11 +231,14 @@ fn methods(table: &RouteTable) -> Result<Vec<String>, Fault> {
         let text = "the list is empty: name methods, or remove the key to allow all";
         return Err(Fault::at(list.span(), text));
     }
-    let method = |value: &Spanned<String>| match is_token(value.get_ref().as_bytes()) {
-        true => Ok(value.get_ref().clone()),
-        false => {
-            let text = format!("`{}` is not a method such as GET", value.get_ref());
-            Err(Fault::at(value.span(), text))
+    let method = |value: &Spanned<String>| {
+        let name = value.get_ref();
+        match is_token(name.as_bytes()) && !is_method_in_disguise(name) {
+            true => Ok(name.clone()),
+            false => {
+                let text = format!("`{name}` is not a method such as GET");
+                Err(Fault::at(value.span(), text))
+            }
         }
     };
     let mut methods: Vec<_> = list

@@ -122,7 +122,7 @@ fn routes_that_match_the_same_in_another_spelling_are_found() {
     for (one, other) in [
         ("path = \"/a\"", "path = \"/A\""),
         ("path = \"/a\"", "path = \"/%61\""),
-        ("methods = [\"GET\"]", "methods = [\"get\"]"),
+        ("methods = [\"COPY\"]", "methods = [\"copy\"]"),
         ("headers = [\"X-A: a\"]", "headers = [\"X-A: A\"]"),
         (
             "headers = [\"X-A: 1\"]",
@@ -328,6 +328,11 @@ fn errors_name_file_line_and_key() {
             "pool = \"a\"",
             "pool = \"a\"\nmethods = [\"GET \"]",
             "f.toml:11: methods: `GET ` is not a method",
+        ),
+        (
+            "pool = \"a\"",
+            "pool = \"a\"\nmethods = [\"PUT\", \"get\"]",
+            "f.toml:11: methods: `get` is no method",
         ),
         (
             "pool = \"a\"",

@@ -26,7 +26,7 @@ pub use forwarded::{Forwarded, Network, Style};
 pub use lookup::has_dot_segments;
 pub use new_path::NewPath;
 pub use problem::Problem;
-pub use request::{Request, Room};
+pub use request::{is_method_in_disguise, Request, Room};
 pub use response::Response;
 pub use rewrite::{BadEdit, Edit, Hop, Host, Onward, Rewrite};
 pub use target::{host as check_host, without_port};

@@ -73,7 +73,11 @@ pub const BAD_REQUEST_LINE: Problem = request(
     "The first line must be METHOD SP TARGET SP HTTP/1.1.",
 );
 /// The method is no token.
-pub const BAD_METHOD: Problem = request(400, "bad-method", "The method must be a token.");
+pub const BAD_METHOD: Problem = request(
+    400,
+    "bad-method",
+    "The method must be a token, and in upper case if it is a usual one.",
+);
 /// The target has none of the four forms.
 pub const BAD_TARGET: Problem = request(
     400,

@@ -16,6 +16,11 @@ use super::Version;
 /// Protocols that a client may offer to switch to; each has memory of its own as long as the request lives.
 const PROTOCOLS_MAX: usize = 16;
 
+/// Methods that servers know (RFC 9110 section 9.3, RFC 5789).
+const METHODS: [&str; 9] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+];
+
 /// A request that may be forwarded.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -81,6 +86,9 @@ impl Request {
         };
         if raw_target.len() > target_max {
             return Err(problem::TARGET_TOO_LONG);
+        }
+        if is_method_in_disguise(method) {
+            return Err(problem::BAD_METHOD);
         }
         // It is no more lenient here, which the fuzzing looks at.
         debug_assert_eq!(request_line(head, target_max), Ok(()));
@@ -226,6 +234,15 @@ fn request_line(head: &[u8], target_max: usize) -> Result<(), Problem> {
         return Err(problem::BAD_METHOD);
     }
     Ok(())
+}
+
+/// Whether some servers read another method than this one: they take letters in lower case for those in upper case, so
+/// that `head` has no body in its response, and `trace` is TRACE.
+pub fn is_method_in_disguise(method: &str) -> bool {
+    method.bytes().any(|b| b.is_ascii_lowercase())
+        && METHODS
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(method))
 }
 
 fn host<'a>(headers: &[httparse::Header<'a>], version: Version) -> Result<&'a str, Problem> {

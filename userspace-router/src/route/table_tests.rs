@@ -68,7 +68,7 @@ fn the_most_specific_route_that_fits() {
             "2",
         ),
         ("POST", "a.example", "/x/", "X-A: 1\r\n", "3"),
-        ("put", "a.example", "/x/", "X-A: 1\r\n", "4"),
+        ("LOCK", "a.example", "/x/", "X-A: 1\r\n", "4"),
         ("GET", "a.example", "/x/", "X-A: 1\r\n", "4"),
         ("GET", "a.example", "/x/", "X-A: 11\r\n", "5"),
         ("GET", "a.example", "/X/", "", "no-route"),

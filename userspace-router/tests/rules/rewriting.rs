@@ -119,7 +119,7 @@ fn heads_03_hop_by_hop_fields_of_responses_end_here() {
 fn heads_03_case_and_order_are_kept() {
     let scene = Scene::plain();
     let lines = [
-        "gEt /A%2f?B=c&D HTTP/1.1",
+        "cOpy /A%2f?B=c&D HTTP/1.1",
         "x-LAST: z",
         "ACCEPT: */*",
         "hOsT: A.Example",
