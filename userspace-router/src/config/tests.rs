@@ -332,7 +332,7 @@ fn errors_name_file_line_and_key() {
         (
             "pool = \"a\"",
             "pool = \"a\"\nmethods = [\"PUT\", \"get\"]",
-            "f.toml:11: methods: `get` is no method",
+            "f.toml:11: methods: `get` is not a method",
         ),
         (
             "pool = \"a\"",

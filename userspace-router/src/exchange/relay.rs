@@ -2,7 +2,7 @@
 //! The response's way to the client, if it passes through here, and how an exchange ends.
 //!
 //! Invariant: the client gets at most one final response; a connection is used again only
-//! if both messages ended exactly.
+//! if both messages ended exactly, and never after HEAD.
 
 use std::time::Instant;
 
@@ -187,10 +187,15 @@ impl Exchange {
         let Some(back) = self.back.take() else {
             return;
         };
-        let queue = back.queue;
-        match back.reusable && !back.early {
-            true => self.actions.push(Action::Release { queue }),
-            false => self.command(Command::QueueDel { id: queue }, Tag::Ending),
+        let id = back.queue;
+        if !back.reusable || back.early {
+            self.command(Command::QueueDel { id }, Tag::Ending);
+        } else if self.request.method() == "HEAD" {
+            // Some servers send the body of a response to HEAD, which a client may have put there, and soon
+            // after its head: it would be the next one's response. Many are asked so: no port is to wait.
+            self.command(Command::QueueAbort { id }, Tag::Ending);
+        } else {
+            self.actions.push(Action::Release { queue: id });
         }
     }
 

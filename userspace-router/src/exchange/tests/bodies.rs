@@ -97,14 +97,14 @@ fn how_a_response_leaves() {
         (
             head,
             chunked,
-            "route(5>1,None,200) release(5) finished(true)",
+            "route(5>1,None,200) abort(5) finished(true)",
             true,
             "",
         ),
         (
             head,
             until_close,
-            "route(5>1,None,200) release(5) finished(true)",
+            "route(5>1,None,200) abort(5) finished(true)",
             false,
             "",
         ),
