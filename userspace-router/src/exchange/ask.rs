@@ -118,6 +118,7 @@ impl Exchange {
             spoke: false,
             closed: false,
             reusable: true,
+            accepted: false,
             early: false,
             aborted: false,
         });
@@ -232,6 +233,9 @@ impl Exchange {
 
     /// `100 Continue`: accepted, unless it was sent without being asked for.
     pub(super) fn accepted(&mut self, back: u32, generation: u32, now: Instant) {
+        if let Some(back) = self.back.as_mut() {
+            back.accepted = true;
+        }
         if self.phase == Phase::Asking && self.request.expects_continue && !self.continued {
             self.continued = true;
             let route = Command::Route {

@@ -129,7 +129,9 @@ struct Back {
     closed: bool,
     /// It may serve another exchange.
     reusable: bool,
-    /// It answered instead of accepting: what it takes the body for is in doubt.
+    /// It said 100: it knows that a body comes.
+    accepted: bool,
+    /// It answered before the body was whole, and had not said 100: what it takes the rest for is in doubt.
     early: bool,
     /// It was told to reset its connection.
     aborted: bool,

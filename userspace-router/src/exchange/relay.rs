@@ -91,8 +91,7 @@ impl Exchange {
         let lives_on = response.keep_alive && response.length != Length::UntilClose;
         // A final answer instead of 100. If it is a success and the back-end goes on
         // reading, so does the upload. A client that waits for 100 may send its body now,
-        // as some do, or none: so that no next request is taken for it, there is none. Nor may
-        // the back-end take the body for one, whose answer would be somebody else's.
+        // as some do, or none: so that no next request is taken for it, there is none.
         let goes_on =
             self.phase == Phase::Asking && (200..300).contains(&response.status) && lives_on;
         let unfinished = match self.upload {
@@ -110,9 +109,13 @@ impl Exchange {
         if !self.record.asked.last().is_some_and(|(_, v)| declined(v)) {
             self.record.verdict(Verdict::Accepted);
         }
+        let whole = self.upload == Upload::Done;
         if let Some(back) = self.back.as_mut() {
             back.reusable &= lives_on;
-            back.early = goes_on;
+            // One that does not read the body would take the rest for a request, whose answer would be
+            // somebody else's. Asked for it or not, it has to (RFC 9112 section 9.3), but this is how those
+            // look that do not.
+            back.early = !whole && !back.accepted;
         }
         self.deadline = None;
         let route = Command::Route {

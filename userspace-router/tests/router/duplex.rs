@@ -30,6 +30,36 @@ fn a_response_may_end_first_and_both_connections_live_on() {
     }
 }
 
+/// One that does not read the body of what it answers takes it for a request.
+#[test]
+fn what_a_back_end_takes_for_a_request_is_answered_to_nobody() {
+    const GET: &str = "GET /good HTTP/1.1\r\nHost: a\r\n\r\n";
+    let backend = backend(|mut peer, _| loop {
+        let head = peer.head();
+        let Some(target) = head.split(' ').nth(1) else {
+            return;
+        };
+        if target == "/evil" {
+            // The next client asks meanwhile.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        peer.send(ok(target));
+    });
+    let router = Router::start(&[backend], "mode = \"optimistic\"", "");
+    let body = "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n";
+    let length = body.len();
+    let mut client = router.connect();
+    client.send(format!(
+        "PUT /static HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+    ));
+    assert_eq!(client.answer(), (200, "/static".to_owned()));
+    client.send(body);
+    router.logged();
+    let mut other = router.connect();
+    other.send(GET);
+    assert_eq!(other.answer(), (200, "/good".to_owned()));
+}
+
 #[test]
 fn an_echo_in_chunks() {
     let backend = backend(|mut peer, _| {

@@ -533,6 +533,59 @@ fn an_early_answer() {
 }
 
 #[test]
+fn who_answers_before_the_body_is_whole_serves_nobody_else() {
+    let optimistic = || Terms {
+        mode: Mode::Optimistic,
+        ..Terms::default()
+    };
+    let forward = || Terms {
+        on_silence: OnSilence::Forward,
+        ..Terms::default()
+    };
+    let refused = "HTTP/1.1 404 No\r\nContent-Length: 5\r\n\r\n";
+    let accepted = "HTTP/1.1 100 Continue\r\n\r\n";
+    // (how it is asked, whether it says 100, whether the body is whole when it answers, what becomes of it)
+    for (terms, accepts, whole, follows) in [
+        (optimistic(), false, false, "del(5) finished(true)"),
+        (optimistic(), false, true, "release(5) finished(true)"),
+        // It said that it reads the body, asked or not.
+        (optimistic(), true, false, "release(5) finished(true)"),
+        // Silence that was taken for a yes is none.
+        (forward(), false, false, "del(5) finished(true)"),
+        (forward(), false, true, "release(5) finished(true)"),
+        (forward(), true, false, "release(5) finished(true)"),
+    ] {
+        for answer in [OK, refused] {
+            let mut scene = Scene::new(PUT, 1, terms.clone());
+            scene.told();
+            scene.connected(5, false);
+            scene.wait(1_000);
+            if accepts {
+                scene.back_head(5, accepted);
+            }
+            let up = |scene: &mut Scene| scene.front_done(ForwardResult::Complete, 10);
+            let down = |scene: &mut Scene| {
+                scene.back_head(5, answer);
+                scene.back_done(5, ForwardResult::Complete, 5)
+            };
+            let end = match whole {
+                true => up(&mut scene) + &down(&mut scene),
+                false => down(&mut scene) + &up(&mut scene),
+            };
+            assert_eq!(end, follows, "{accepts} {whole} {answer}");
+        }
+    }
+    // A response that ends behind the body and began before it is early, too.
+    let mut scene = Scene::new(PUT, 1, optimistic());
+    scene.told();
+    scene.connected(5, false);
+    scene.back_head(5, OK);
+    scene.front_done(ForwardResult::Complete, 10);
+    let end = scene.back_done(5, ForwardResult::Complete, 5);
+    assert_eq!(end, "del(5) finished(true)");
+}
+
+#[test]
 fn the_last_words_of_both_sides() {
     let get = || {
         let mut scene = Scene::asking(GET, 1);
