@@ -2,9 +2,14 @@
 //! The command line: what it says, and its exit codes.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::support::{list, named, program, Router, LISTENER, PATIENCE};
+use crate::support::{engine, list, named, program, Client, Router, LISTENER, PATIENCE};
 
 /// Exit code, standard output and standard error.
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -151,4 +156,59 @@ fn where_the_access_log_cannot_be_written_it_goes_on_and_counts() {
     router.terminate();
     assert!(router.wait().success());
     router.said("access log: 3 lines were lost, as they could not be written");
+}
+
+/// A router whose standard error is full, and that nobody reads, serves; what it could not say is counted.
+#[test]
+fn a_reader_who_stops_reading_its_errors_does_not_stop_it() {
+    let (mut ours, theirs) = UnixStream::pair().expect("two sockets");
+    theirs.set_nonblocking(true).expect("a mode");
+    let mut filled = 0;
+    while let Ok(count) = (&theirs).write(&[b'x'; 1]) {
+        filled += count;
+    }
+    theirs.set_nonblocking(false).expect("a mode");
+    let address = {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("an address")
+    };
+    let text = format!(
+        "engine = \"{}\"\n[[listener]]\naddress = \"{address}\"\n{}",
+        engine(),
+        tables()
+    );
+    in_file("unread", &text, |path| {
+        let mut process = program()
+            .args(["run", path])
+            .stdout(Stdio::null())
+            .stderr(OwnedFd::from(theirs))
+            .spawn()
+            .expect("it starts");
+        let began = Instant::now();
+        let stream = loop {
+            match TcpStream::connect(address) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(Client::new(stream).get("/", ""), (200, "n".to_owned()));
+        ours.read_exact(&mut vec![0; filled])
+            .expect("what is there");
+        let kill = format!("kill -TERM {}", process.id());
+        let killed = Command::new("sh").arg("-c").arg(kill).status();
+        assert!(killed.expect("a shell runs").success());
+        assert!(process.wait().expect("it ends").success());
+        let mut said = String::new();
+        ours.read_to_string(&mut said).expect("text");
+        let first = said.lines().next().expect("a line");
+        assert!(
+            first.ends_with(" lines were lost here, because nobody read them"),
+            "{said}"
+        );
+        assert!(
+            said.contains("stopping: nothing more is accepted"),
+            "{said}"
+        );
+    });
 }
