@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use underpass_proto::{Done, ForwardResult};
 
-use super::{Download, Exchange, Passing, Upload};
+use super::{Download, Exchange, Passing, Upload, Verdict};
 use crate::http::problem::{self, Problem};
 
 impl Exchange {
@@ -59,9 +59,14 @@ impl Exchange {
         self.await_response(now);
     }
 
-    /// The back-end accepted, and broke before the body: its response may be on its way.
-    pub(super) fn untaken(&mut self, now: Instant) {
+    /// The back-end accepted, and gets nothing of the body. If it broke, its response may be on its way. Where it
+    /// is the engine that had no room, the back-end waits for the body.
+    pub(super) fn untaken(&mut self, (verdict, problem): (Verdict, Problem), now: Instant) {
         self.upload = Upload::Parked;
+        if verdict == Verdict::Refused && self.download == Download::Awaiting {
+            self.record.verdict(verdict);
+            return self.answer(problem, now);
+        }
         self.moved(now);
     }
 

@@ -409,7 +409,7 @@ impl Exchange {
             Tag::IntoBack if self.tunnel => {
                 self.break_off(problem::BACKEND_BROKE.name, now);
             }
-            Tag::IntoBack if self.record.accepted_after.is_some() => self.untaken(now),
+            Tag::IntoBack if self.record.accepted_after.is_some() => self.untaken(why, now),
             Tag::IntoBack if self.download != Download::Awaiting => {
                 // It answered what it was never asked.
                 self.break_off(problem::BAD_RESPONSE.name, now);

@@ -397,6 +397,32 @@ fn an_engine_without_room_is_not_the_back_ends_fault() {
     }
 }
 
+/// It waits for the body, and would until `response-ms` were over, and be blamed for that.
+#[test]
+fn an_engine_without_room_keeps_nobody_waiting_who_accepted() {
+    let forward = Terms {
+        on_silence: OnSilence::Forward,
+        ..Terms::default()
+    };
+    for silent in [false, true] {
+        let mut scene = Scene::new(PUT, 2, forward.clone());
+        scene.told();
+        scene.connected(5, false);
+        match silent {
+            true => scene.wait(1_000),
+            false => scene.back_head(5, "HTTP/1.1 100 Continue\r\n\r\n"),
+        };
+        scene.exchange.found_no_room(Tag::IntoBack, scene.now);
+        assert_eq!(
+            scene.told(),
+            "abort(5) send(1,502) drain(1) finished(false)"
+        );
+        let line = scene.exchange.line().to_string();
+        assert!(line.contains(" reason=engine-refused "), "{line}");
+        assert!(line.contains("=refused up=0 "), "{line}");
+    }
+}
+
 #[test]
 fn a_refusal_that_comes_late() {
     // Accepted, and gone: its response may be on its way, and is read before 502 is said.
