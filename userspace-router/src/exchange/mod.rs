@@ -332,9 +332,9 @@ impl Exchange {
     pub fn front_closed(&mut self, closed: &Closed, now: Instant) {
         self.front_fin = true;
         self.close = true;
-        // While a response moves its end is told as well, and whether it was the engine that
-        // reset the client, and why.
-        let told = self.download == Download::Moving && !self.tunnel;
+        // While a response moves, or a tunnel is there, its end is told as well, and whether it was the
+        // engine that reset the client, and why.
+        let told = self.download == Download::Moving || self.tunnel;
         if !self.over && !told && closed.reason == Reason::Reset {
             self.client_gone(now);
         }
@@ -384,6 +384,7 @@ impl Exchange {
         }
         self.deadline = None;
         match self.phase {
+            _ if self.tunnel => self.tunnel_breaks(now),
             Phase::Connecting => self.connect_timeout(now),
             Phase::Asking => self.silence(now),
             Phase::Committed => self.response_timeout(now),

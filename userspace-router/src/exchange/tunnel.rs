@@ -3,15 +3,19 @@
 //!
 //! Invariants: no byte is tunnelled before the back-end has agreed (101 to a protocol that
 //! was offered, or 2xx to CONNECT), so the request's head is held in the client's socket
-//! until then; a FIN ends one direction only; a break of one side breaks the other.
+//! until then; a FIN ends one direction only; a break of one side breaks the other, and is over when both
+//! have told what they moved.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use underpass_proto::{Body, Command, ForwardResult, Framing, Head};
 
 use super::{Download, Exchange, Tag, Upload, Verdict};
 use crate::http::problem;
 use crate::http::{Length, Onward, Response};
+
+/// How long the second direction of a tunnel that breaks is waited for: this is for an engine that errs.
+const OTHER_END: Duration = Duration::from_secs(1);
 
 impl Exchange {
     /// True if this final response ends HTTP on these connections.
@@ -73,29 +77,40 @@ impl Exchange {
         self.download = Download::Moving;
     }
 
-    /// One direction of the tunnel ended; `up` is the client's.
+    /// One direction of the tunnel ended; `up` is the client's. If it broke, the engine breaks the other one,
+    /// too, and tells how much that moved.
     pub(super) fn tunnel_done(&mut self, up: bool, result: ForwardResult, now: Instant) {
-        match result {
-            ForwardResult::Complete if up => self.upload = Upload::Done,
-            ForwardResult::Complete => self.download = Download::Done,
+        let broken = match result {
+            ForwardResult::Complete => "",
             ForwardResult::SourceStalled
             | ForwardResult::TargetStalled
             | ForwardResult::SourceSlow
-            | ForwardResult::TargetSlow => {
-                return self.break_off("tunnel-idle", now);
-            }
-            ForwardResult::SourceError if up => return self.client_gone(now),
-            ForwardResult::TargetError if !up => return self.client_gone(now),
+            | ForwardResult::TargetSlow => "tunnel-idle",
+            ForwardResult::SourceError if up => "client-gone",
+            ForwardResult::TargetError if !up => "client-gone",
             ForwardResult::SourceError
             | ForwardResult::TargetError
             | ForwardResult::Truncated
             | ForwardResult::Malformed
-            | ForwardResult::Cancelled => {
-                return self.break_off(problem::BACKEND_BROKE.name, now);
-            }
+            | ForwardResult::Cancelled => problem::BACKEND_BROKE.name,
+        };
+        match up {
+            true => self.upload = Upload::Done,
+            false => self.download = Download::Done,
         }
+        if self.record.reason.is_empty() {
+            // What the other direction says later is what came of this.
+            self.record.reason = broken;
+        }
+        let breaks = !self.record.reason.is_empty();
         if self.upload != Upload::Done || self.download != Download::Done {
+            if breaks {
+                self.deadline = Some(now + OTHER_END);
+            }
             return;
+        }
+        if breaks {
+            return self.tunnel_breaks(now);
         }
         // Both have said their last word, and have got the other's.
         let queues = [
@@ -106,5 +121,10 @@ impl Exchange {
             self.command(Command::QueueDel { id }, Tag::Ending);
         }
         self.finish(false, now);
+    }
+
+    /// Ends both sides by reset, for the reason that is known.
+    pub(super) fn tunnel_breaks(&mut self, now: Instant) {
+        self.break_off(self.record.reason, now);
     }
 }

@@ -103,6 +103,12 @@ fn a_tunnel_that_breaks_on_one_side_breaks_on_the_other() {
         };
         let log = router.logged();
         assert!(log.contains(&format!("reason={reason} ")), "{log}");
+        let moved = if by_client {
+            " up=4 down=4 "
+        } else {
+            " up=4 down=0 "
+        };
+        assert!(log.contains(moved), "{log}");
     }
 }
 
@@ -111,16 +117,18 @@ fn an_idle_tunnel_ends() {
     let (tell, told) = std::sync::mpsc::channel();
     let backend = backend(move |mut peer, _| {
         peer.head();
-        peer.send(SWITCH);
+        peer.send(format!("{SWITCH}pong"));
         tell.send(peer.ends_by_reset()).expect("the test waits");
     });
     let router = Router::start(&[backend], "", "tunnel-idle-ms = 300");
     let mut client = router.connect();
-    client.send(UPGRADE);
+    client.send(format!("{UPGRADE}ping!"));
     assert_eq!(status(&client.head()), 101);
     assert!(client.ends_by_reset());
     assert_eq!(told.recv_timeout(PATIENCE), Ok(true));
-    assert!(router.logged().contains("reason=tunnel-idle "));
+    let log = router.logged();
+    assert!(log.contains("reason=tunnel-idle "), "{log}");
+    assert!(log.contains(" up=5 down=4 "), "{log}");
 }
 
 #[test]

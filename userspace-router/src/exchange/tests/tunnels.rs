@@ -68,13 +68,28 @@ fn a_tunnel_that_breaks_breaks_on_both_sides() {
         (false, TargetError, "client-gone"),
         (false, TargetStalled, "tunnel-idle"),
     ] {
-        let mut scene = tunnel();
-        let told = match up {
-            true => scene.front_done(result, 3),
-            false => scene.back_done(5, result, 3),
-        };
-        assert_eq!(told, BOTH, "{up} {result:?}");
-        assert_eq!(scene.exchange.record.reason, reason);
+        // The other direction tells its own end, or, with an engine that errs, does not.
+        for tells in [true, false] {
+            let mut scene = tunnel();
+            let one = |scene: &mut Scene, up, result| match up {
+                true => scene.front_done(result, 3),
+                false => scene.back_done(5, result, 4),
+            };
+            assert_eq!(one(&mut scene, up, result), "");
+            // Of the same cause.
+            assert_eq!(scene.front_closed(Reason::Reset), "");
+            assert_eq!(scene.wait(999), "");
+            let told = match tells {
+                true => one(&mut scene, !up, TargetError),
+                false => scene.wait(1),
+            };
+            assert_eq!(told, BOTH, "{up} {result:?}");
+            assert_eq!(scene.exchange.record.reason, reason);
+            if tells {
+                let line = scene.exchange.line().to_string();
+                assert!(line.contains(" up=3 down=4 "), "{line}");
+            }
+        }
     }
     // Refused where it should have begun: never asked again.
     for tag in [Tag::IntoBack, Tag::IntoFront] {
@@ -82,8 +97,6 @@ fn a_tunnel_that_breaks_breaks_on_both_sides() {
         scene.exchange.refused(tag, scene.now);
         assert_eq!(scene.told(), BOTH);
     }
-    let mut scene = tunnel();
-    assert_eq!(scene.front_closed(Reason::Reset), BOTH);
 }
 
 #[test]
