@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::exchange::Line;
 use crate::say;
@@ -21,8 +21,12 @@ use crate::say;
 const WAITING_MAX: usize = 256;
 /// How long the reader has for what is left when the log ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How often it is tried in that time whether there is room.
+const AGAIN: Duration = Duration::from_millis(10);
 /// Bytes after which a batch is handed over, whatever follows.
 const BATCH: usize = 16 << 10;
+/// Bytes of lines that are kept where no further batch may wait: most batches are a few lines only.
+const KEPT_MAX: usize = 1 << 20;
 
 /// Where lines are handed in. Dropping it waits until they are written, or nobody has read them for too long.
 #[derive(Debug)]
@@ -114,6 +118,10 @@ impl AccessLog {
         let lines = std::mem::take(&mut self.lines);
         match out.batches.try_send(batch) {
             Ok(()) => self.tell_dropped(),
+            Err(TrySendError::Full(batch)) if batch.len() < KEPT_MAX => {
+                self.batch = batch;
+                self.lines = lines;
+            }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped += lines,
         }
     }
@@ -121,13 +129,20 @@ impl AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
+        let until = Instant::now() + LAST_WORDS;
         self.flush();
+        while self.lines > 0 && Instant::now() < until {
+            std::thread::sleep(AGAIN);
+            self.flush();
+        }
+        self.dropped += std::mem::take(&mut self.lines);
         self.tell_dropped();
         let Some(Out { batches, ended }) = self.out.take() else {
             return;
         };
         drop(batches);
-        if ended.recv_timeout(LAST_WORDS) == Err(RecvTimeoutError::Timeout) {
+        let left = until.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
             say!("access log: its last lines were lost, because nobody read them");
         }
     }
@@ -258,6 +273,49 @@ mod tests {
             request: None,
         });
         drop(log);
+    }
+
+    /// A reader who pauses, while the router wakes up for each line.
+    #[test]
+    fn a_pause_of_the_reader_costs_no_lines_while_there_is_room_for_them() {
+        let (go_on, paused) = channel();
+        let (to, from) = channel();
+        let mut log = AccessLog::new(Paused { paused, to }).unwrap();
+        let record = Record::new(([127, 0, 0, 1], 1).into());
+        let write = |log: &mut AccessLog| {
+            log.write(Line {
+                record: &record,
+                request: None,
+            });
+            log.flush();
+        };
+        let lines = 4 * WAITING_MAX;
+        for _ in 0..lines {
+            write(&mut log);
+        }
+        drop(go_on);
+        drop(log);
+        let written: usize = from.iter().sum();
+        assert_eq!(written, lines);
+    }
+
+    /// Takes nothing until the pause is over, and then tells how many lines it takes.
+    struct Paused {
+        paused: Receiver<()>,
+        to: std::sync::mpsc::Sender<usize>,
+    }
+
+    impl Write for Paused {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _over = self.paused.recv();
+            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+            self.to.send(lines).unwrap();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     /// Has room for so many bytes each time that it is asked, and then none.
