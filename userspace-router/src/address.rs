@@ -66,6 +66,12 @@ impl From<SocketAddr> for Address {
     }
 }
 
+/// As Host and the like name it: without the interface of a link-local address, which says nothing elsewhere, and
+/// which a proxy must remove (RFC 6874 section 4).
+pub fn authority(address: SocketAddr) -> String {
+    SocketAddr::new(address.ip(), address.port()).to_string()
+}
+
 /// Whether nobody else could listen at one of them while somebody does at the other.
 pub fn meets(a: SocketAddr, b: SocketAddr) -> bool {
     let all = a.ip().is_unspecified() || b.ip().is_unspecified();
@@ -75,6 +81,17 @@ pub fn meets(a: SocketAddr, b: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_is_nobody_elses_business() {
+        for (text, named) in [
+            ("[fe80::1%3]:80", "[fe80::1]:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+        ] {
+            assert_eq!(authority(text.parse().expect("an address")), named);
+        }
+    }
 
     #[test]
     fn forms() {

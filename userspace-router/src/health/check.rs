@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::address::Address;
+use crate::address::{authority, Address};
 use crate::config::{Check, Link, Pool};
 use crate::proxy_protocol;
 use crate::route::Table;
@@ -109,7 +109,7 @@ async fn ask_over(
     let failed = |error: std::io::Error| error.to_string();
     let host = match (&rules.host, backend) {
         (Some(host), _) => host.clone(),
-        (None, Address::Tcp(address)) => address.to_string(),
+        (None, Address::Tcp(address)) => authority(*address),
         (None, Address::Unix(_)) => "localhost".to_owned(),
     };
     let mut request = match link.proxy_protocol {
@@ -179,6 +179,27 @@ fn number(digits: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_back_end_is_named_without_the_interface_that_leads_to_it() {
+        let rules = Check {
+            path: "/".to_owned(),
+            host: None,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            status: Vec::new(),
+            rise: 1,
+            fall: 1,
+        };
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+        let backend = "[fe80::1%3]:80".parse().unwrap();
+        let outcome = ask_over(ours, &backend, &rules, &Link::default()).await;
+        assert_eq!(outcome, Ok(()));
+        let mut asked = String::new();
+        theirs.read_to_string(&mut asked).await.unwrap();
+        assert!(asked.contains("\r\nHost: [fe80::1]:80\r\n"), "{asked}");
+    }
 
     #[test]
     fn the_status_of_the_final_response() {

@@ -14,7 +14,7 @@ use super::body::Length;
 use super::fields::{self, Line};
 use super::forwarded::{Forwarded, Style};
 use super::{date, line, NewPath, Request, Response, Version};
-use crate::address::Address;
+use crate::address::{authority, Address};
 
 /// How heads of a route are rewritten, and what is let through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,11 +286,11 @@ impl Request {
         // Always 1.1: whatever the client speaks, this hop speaks 1.1.
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let host: Cow<str> = match &rewrite.host {
-            Host::Client if self.host().is_empty() => hop.local.to_string().into(),
+            Host::Client if self.host().is_empty() => authority(hop.local).into(),
             Host::Client => self.host().into(),
             Host::Fixed(host) => host.as_str().into(),
             Host::Backend => match hop.backend {
-                Address::Tcp(address) => address.to_string().into(),
+                Address::Tcp(address) => authority(*address).into(),
                 // A path is no host.
                 Address::Unix(_) => "localhost".into(),
             },

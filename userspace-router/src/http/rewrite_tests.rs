@@ -88,6 +88,25 @@ fn hosts() {
 }
 
 #[test]
+fn an_address_is_a_host_without_its_interface() {
+    let backend = "[fe80::2%3]:8080".parse().unwrap();
+    let hop = Hop {
+        client: [192, 0, 2, 1].into(),
+        local: "[fe80::1%3]:80".parse().unwrap(),
+        backend: &backend,
+    };
+    for (host, named) in [
+        (Host::Backend, "[fe80::2]:8080"),
+        (Host::Client, "[fe80::1]:80"),
+    ] {
+        let rewrite = Rewrite { host, ..plain() };
+        let request = Request::parse("GET / HTTP/1.0\r\n\r\n", 64).unwrap();
+        let text = String::from_utf8(request.render(&hop, &rewrite, false)).unwrap();
+        assert!(text.contains(&format!("\r\nHost: {named}\r\n")), "{text}");
+    }
+}
+
+#[test]
 fn asking_upgrading_and_trailers() {
     let request = "GET / HTTP/1.1\r\nHost: a\r\nTE: gzip, Trailers\r\nConnection: upgrade\r\n\
                    Upgrade: h2c, WebSocket\r\n\r\n";
