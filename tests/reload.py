@@ -140,6 +140,22 @@ def twice():
             get(client)
 
 
+def ousted_meanwhile():
+    """Whom another process takes over while it gets a SIGHUP does not take itself back"""
+    router = start(CONFIG)
+    with everything_ends(lambda: router):
+        client = connect()
+        for _ in range(CYCLES):
+            get(client)
+            router.process.send_signal(signal.SIGSTOP)
+            following = start(CONFIG, options=["--takeover"])
+            router.process.send_signal(signal.SIGHUP)
+            router.process.send_signal(signal.SIGCONT)
+            assert router.process.wait(DEADLINE) == 0, router.err
+            assert following.process.poll() is None, following.err
+            router = following
+
+
 def changes_nothing():
     """A configuration that is wrong, or cannot be had, changes nothing, and it is said why"""
     router = start(CONFIG)
@@ -268,4 +284,4 @@ def cycles():
         print(f"# {load.end()} requests answered over {CYCLES} generations")
 
 
-tap([goes_on, more_threads, elsewhere, anothers, twice, changes_nothing, metrics, names, silent_resolver, cycles])
+tap([goes_on, more_threads, elsewhere, anothers, twice, ousted_meanwhile, changes_nothing, metrics, names, silent_resolver, cycles])

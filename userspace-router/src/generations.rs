@@ -49,8 +49,8 @@ struct Generations {
     youngest: u32,
     /// Routers of that which do not listen yet.
     starting: usize,
-    /// And those which do, as the module numbers them.
-    routers: Vec<u32>,
+    /// And those which do: as the module numbers them, and the netlink ports of their sockets.
+    routers: Vec<(u32, u32)>,
     /// Routers of all generations that have not ended.
     running: usize,
     metrics: Arc<Metrics>,
@@ -217,7 +217,7 @@ impl Generations {
     }
 
     /// A router listens, or will never.
-    fn listens(&mut self, generation: u32, router: Option<u32>) {
+    fn listens(&mut self, generation: u32, router: Option<(u32, u32)>) {
         if generation == self.youngest {
             self.starting -= 1;
             self.routers.extend(router);

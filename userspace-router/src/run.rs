@@ -83,8 +83,9 @@ pub fn runtime() -> Result<runtime::Runtime, String> {
 
 /// What a router's thread tells.
 pub enum Told {
-    /// It listens, as this router of the module; or it ends without, and nothing is wrong.
-    Listens(Option<u32>),
+    /// It listens, as this router of the module, by the socket with this netlink port; or it ends without, and
+    /// nothing is wrong.
+    Listens(Option<(u32, u32)>),
     /// How it ended. The last word.
     Ended(Result<End, String>),
 }
@@ -206,7 +207,10 @@ fn thread(start: Start, generation: u32, tell: UnboundedSender<(u32, Told)>) -> 
         .map_err(|error| format!("no thread: {error}"))
 }
 
-async fn begin(mut start: Start, listens: &mut impl FnMut(Option<u32>)) -> Result<End, String> {
+async fn begin(
+    mut start: Start,
+    listens: &mut impl FnMut(Option<(u32, u32)>),
+) -> Result<End, String> {
     if start.config.engine == EngineKind::User {
         return serve(UserEngine::default(), None, start, || listens(None)).await;
     }
@@ -216,12 +220,12 @@ async fn begin(mut start: Start, listens: &mut impl FnMut(Option<u32>)) -> Resul
     };
     match KernelEngine::begin(start.former.take(), terms).await {
         Ok((engine, left)) => {
-            let id = engine.id();
-            serve(engine, left, start, || listens(Some(id))).await
+            let router = engine.router();
+            serve(engine, left, start, || listens(Some(router))).await
         }
         // The one before was told to stop, too, and is gone.
         Err(_) if start.signals.is_stopping() => Ok(End::Stopped { cut_off: 0 }),
-        Err(error) => Err(error.to_string()),
+        Err(error) => ended(error),
     }
 }
 

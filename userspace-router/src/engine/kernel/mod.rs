@@ -119,9 +119,9 @@ impl KernelEngine {
         }
     }
 
-    /// Its number in the module.
-    pub fn id(&self) -> u32 {
-        self.id
+    /// Its number in the module, and the netlink port of its socket.
+    pub fn router(&self) -> (u32, u32) {
+        (self.id, self.channel.port)
     }
 
     async fn attached(&mut self, terms: Terms) -> Result<(), EngineError> {

@@ -22,6 +22,8 @@ use crate::say;
 #[derive(Debug)]
 pub struct Former {
     id: u32,
+    /// The process that is to be replaced, and no other.
+    port: Option<u32>,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
 }
@@ -33,8 +35,9 @@ pub enum Replaced {
     Nobody,
     /// All that listen where the new one wants to.
     Anybody,
-    /// Those with these numbers, wherever they listen.
-    These(Vec<u32>),
+    /// This process's own, wherever they listen: their numbers, and the netlink ports of their sockets. One that is
+    /// another process's by now is not.
+    These(Vec<(u32, u32)>),
 }
 
 impl KernelEngine {
@@ -59,7 +62,7 @@ impl KernelEngine {
             let is_replaced = match replaced {
                 Replaced::Nobody => false,
                 Replaced::Anybody => address.is_some(),
-                Replaced::These(ids) => ids.contains(&id),
+                Replaced::These(own) => own.contains(&(id, port)),
             };
             match address {
                 _ if is_replaced => {}
@@ -72,8 +75,10 @@ impl KernelEngine {
                     )));
                 }
             }
+            let own = is_replaced && matches!(replaced, Replaced::These(_));
             formers.push(Former {
                 id,
+                port: own.then_some(port),
                 addresses: held,
             });
         }
@@ -83,17 +88,35 @@ impl KernelEngine {
     /// Takes that router over, or becomes a new one.
     ///
     /// # Errors
-    /// If the module refuses that: the router was there when `look` looked, and may be gone.
+    /// If the module refuses that: the router was there when `look` looked, and may be gone, or another
+    /// process's.
     pub async fn begin(
         former: Option<Former>,
         terms: Terms,
     ) -> Result<(Self, Option<Left>), EngineError> {
         let mut engine = Self::open().await?;
         let left = match former {
-            Some(Former { id, .. }) => Some(engine.take_over(id, terms).await?),
+            Some(Former { id, port, .. }) => {
+                engine.check_owner(id, port).await?;
+                Some(engine.take_over(id, terms).await?)
+            }
             None => engine.attached(terms).await.map(|()| None)?,
         };
         Ok((engine, left))
+    }
+
+    /// Whether a router is still that process's, or nobody's.
+    async fn check_owner(&mut self, id: u32, port: Option<u32>) -> Result<(), EngineError> {
+        let Some(port) = port else {
+            return Ok(());
+        };
+        match self.ask(&Command::RouterGet { id }).await?.pop() {
+            Some(Reply::Router(router)) if ![0, port].contains(&router.port) => {
+                let by = Some(router.port);
+                Err(EngineError::Ousted { by })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn take_over(&mut self, id: u32, terms: Terms) -> Result<Left, EngineError> {
