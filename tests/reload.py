@@ -14,7 +14,7 @@ from successors import CONFIG, LENGTH, Load, begin_put, check_put, connect, ever
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers"))
 from content import blocks, digest  # noqa: E402
-from harness import DEADLINE, DEBUG, Backend, tap, wait_for  # noqa: E402
+from harness import DEADLINE, DEBUG, Backend, command, tap, wait_for  # noqa: E402
 
 CYCLES = 4 if DEBUG else 12
 # A listener with a time of its own has to be known again.
@@ -138,6 +138,42 @@ def twice():
             reload(router, CONFIG)
             wait_for("the last one's listeners", lambda: {x["port"] for x in module.dump("listener-get", {})} == {8080})
             get(client)
+
+
+def of_a_link():
+    """A listener at a link-local address goes on over SIGHUP and takeover; on another link it is another one"""
+    def at(link):
+        return CONFIG.replace("127.0.0.1:8080", f"[fe80::1%{link}]:8080")
+
+    def listeners():
+        return [(x["id"], x["scope-id"]) for x in module.dump("listener-get", {})]
+
+    def client(link):
+        connection = http.client.HTTPConnection("a", timeout=DEADLINE)
+        connection.sock = socket.create_connection((f"fe80::1%{link}", 8080), DEADLINE)
+        get(connection)
+        return connection
+
+    command("ip", "link", "add", "other", "type", "veth", "peer", "name", "its-peer")
+    for link in ("lo", "other"):
+        command("ip", "address", "add", "fe80::1/64", "dev", link, "nodad")
+        command("ip", "link", "set", link, "up")
+    here, there = socket.if_nametoindex("lo"), socket.if_nametoindex("other")
+    router = start(at(here), [f"[fe80::1%{here}]:8080"])
+    with everything_ends(lambda: router):
+        before = listeners()
+        assert [scope for _, scope in before] == [here], before
+        kept = client("lo")
+        reload(router, at(here))
+        assert listeners() == before
+        router = replace(router, config=at(here), listeners=[f"[fe80::1%{here}]:8080"])
+        assert listeners() == before
+        get(kept)
+        client("lo")
+        reload(router, at(there))
+        router.line("the other link", router.err, lambda line: line.endswith(f"listening on [fe80::1%{there}]:8080"))
+        assert [scope for _, scope in listeners()] == [there], listeners()
+        get(kept)
 
 
 def ousted_meanwhile():
@@ -284,4 +320,5 @@ def cycles():
         print(f"# {load.end()} requests answered over {CYCLES} generations")
 
 
-tap([goes_on, more_threads, elsewhere, anothers, twice, ousted_meanwhile, changes_nothing, metrics, names, silent_resolver, cycles])
+TESTS = [goes_on, more_threads, elsewhere, anothers, twice, of_a_link, ousted_meanwhile, changes_nothing, metrics, names, silent_resolver]
+tap([*TESTS, cycles])

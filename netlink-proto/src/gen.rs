@@ -206,8 +206,10 @@ pub mod listener {
     pub const CONNECTIONS: u16 = 10;
     /// Connections of this listener now.
     pub const OPEN: u16 = 11;
+    /// Index of the interface that a link-local address is of; absent for others.
+    pub const SCOPE_ID: u16 = 12;
     /// The largest number of this set.
-    pub const MAX: u16 = 11;
+    pub const MAX: u16 = 12;
     /// The spec's names by number; nothing has number 0.
     pub const NAMES: &[&str] = &[
         "",
@@ -222,6 +224,7 @@ pub mod listener {
         "head-ms",
         "connections",
         "open",
+        "scope-id",
     ];
 }
 

@@ -222,13 +222,22 @@ impl ListenerInfo {
             router: t.need_u32(listener::ROUTER)?,
             head_limit: t.need_u32(listener::HEAD_LIMIT)?,
             accepted: t.need_uint(listener::ACCEPTED)?,
-            local: t.address(listener::ADDRESS, listener::PORT)?,
+            local: local(t)?,
             proxy_protocol: t.flag(listener::PROXY_PROTOCOL),
             head_ms: t.need_u32(listener::HEAD_MS)?,
             connections: t.need_u32(listener::CONNECTIONS)?,
             open: t.need_u32(listener::OPEN)?,
         })
     }
+}
+
+/// Where a listener listens, of which interface, where that matters.
+fn local(t: &Table<'_>) -> Result<Option<SocketAddr>, DecodeError> {
+    let mut local = t.address(listener::ADDRESS, listener::PORT)?;
+    if let Some(SocketAddr::V6(address)) = &mut local {
+        address.set_scope_id(t.u32(listener::SCOPE_ID)?.unwrap_or(0));
+    }
+    Ok(local)
 }
 
 impl QueueInfo {
@@ -310,6 +319,12 @@ impl Attributes for Reply {
                 put.u32(listener::HEAD_MS, l.head_ms);
                 put.u32(listener::CONNECTIONS, l.connections);
                 put.u32(listener::OPEN, l.open);
+                match l.local {
+                    Some(SocketAddr::V6(local)) if local.scope_id() != 0 => {
+                        put.u32(listener::SCOPE_ID, local.scope_id());
+                    }
+                    _ => {}
+                }
             }
             Self::Queue(q) => {
                 put.u32(queue::ID, q.id);

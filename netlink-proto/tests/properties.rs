@@ -244,7 +244,13 @@ fn reply() -> impl Strategy<Value = Reply> {
             router: n[1],
             head_limit: n[2],
             accepted: wide[0],
-            local: local.map(plain),
+            local: local.map(|address| match plain(address) {
+                SocketAddr::V6(mut address) => {
+                    address.set_scope_id(n[7]);
+                    address.into()
+                }
+                address => address,
+            }),
             proxy_protocol: n[3] > 9,
             head_ms: n[4],
             connections: n[5],

@@ -70,7 +70,8 @@ pub mod listener {
     pub const HEAD_MS: u16 = 9;
     pub const CONNECTIONS: u16 = 10;
     pub const OPEN: u16 = 11;
-    pub const MAX: u16 = 11;
+    pub const SCOPE_ID: u16 = 12;
+    pub const MAX: u16 = 12;
 }
 
 pub mod queue {

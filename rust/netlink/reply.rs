@@ -52,7 +52,11 @@ pub fn listener(out: &mut Writer, l: &Listener) -> Result {
     }
     out.u32(listener::HEAD_MS, l.terms.head_ms)?;
     out.u32(listener::CONNECTIONS, l.terms.connections)?;
-    out.u32(listener::OPEN, l.open_now())
+    out.u32(listener::OPEN, l.open_now())?;
+    match l.local.scope_id {
+        0 => Ok(()),
+        scope_id => out.u32(listener::SCOPE_ID, scope_id),
+    }
 }
 
 pub fn queue(out: &mut Writer, q: &Queue) -> Result {

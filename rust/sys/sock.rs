@@ -41,6 +41,8 @@ pub struct Addr {
     len: usize,
     /// In host order.
     pub port: u16,
+    /// The interface that a link-local address is of, or 0.
+    pub scope_id: u32,
 }
 
 impl Addr {
@@ -171,7 +173,7 @@ impl Sock {
         let mut raw = [0u64; 16];
         let len = get(self.sock.as_ptr(), raw.as_mut_ptr().cast());
         // As far as an address of IPv6 goes.
-        let mut bytes = [0u8; 24];
+        let mut bytes = [0u8; 32];
         for (to, from) in bytes.chunks_exact_mut(8).zip(raw) {
             to.copy_from_slice(&from.to_ne_bytes());
         }
@@ -180,14 +182,16 @@ impl Sock {
         else {
             return Addr::default();
         };
-        let ip = match u32::from(u16::from_ne_bytes([f0, f1])) {
-            _ if len <= 0 => None,
-            bindings::AF_INET => bytes.get(4..8),
-            bindings::AF_INET6 => bytes.get(8..24),
-            _ => None,
+        let (ip, scope) = match u32::from(u16::from_ne_bytes([f0, f1])) {
+            _ if len <= 0 => (None, None),
+            bindings::AF_INET => (bytes.get(4..8), None),
+            bindings::AF_INET6 => (bytes.get(8..24), bytes.get(24..28)),
+            _ => (None, None),
         };
+        let scope = scope.and_then(|scope| scope.try_into().ok());
         let mut addr = Addr {
             port: u16::from_be_bytes([p0, p1]),
+            scope_id: scope.map_or(0, u32::from_ne_bytes),
             ..Addr::default()
         };
         if let Some(ip) = ip {
