@@ -112,17 +112,18 @@ impl Exchange {
     /// one command, so that it goes with the head or not at all), and the body unless it waits for a
     /// verdict.
     pub fn connected(&mut self, queue: u32, reused: bool, mut prelude: Vec<u8>, now: Instant) {
+        let ask = self.asks();
         self.back = Some(Back {
             queue,
             reused,
             spoke: false,
             closed: false,
             reusable: true,
+            asked: ask,
             accepted: false,
             early: false,
             aborted: false,
         });
-        let ask = self.asks();
         let mut data = self.render(ask);
         if !prelude.is_empty() {
             prelude.append(&mut data);

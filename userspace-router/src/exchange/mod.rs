@@ -129,6 +129,8 @@ struct Back {
     closed: bool,
     /// It may serve another exchange.
     reusable: bool,
+    /// It was asked whether it takes the body.
+    asked: bool,
     /// It said 100: it knows that a body comes.
     accepted: bool,
     /// It answered before the body was whole, and had not said 100: what it takes the rest for is in doubt.

@@ -109,12 +109,19 @@ impl Exchange {
         if !self.record.asked.last().is_some_and(|(_, v)| declined(v)) {
             self.record.verdict(Verdict::Accepted);
         }
-        let whole = self.upload == Upload::Done;
+        let (upload, length, sent) = (self.upload, self.request.length, self.record.up);
         if let Some(back) = self.back.as_mut() {
             back.reusable &= lives_on;
             // One that does not read the body would take the rest for a request, whose answer would be
             // somebody else's. Asked for it or not, it has to (RFC 9112 section 9.3), but this is how those
             // look that do not.
+            let whole = match (upload, length) {
+                (Upload::Done, _) => true,
+                // A small one goes with its head, and its end may be told behind what came of it. Where it did not,
+                // this may count the body of whoever had the connection before.
+                (Upload::Moving, Length::Exact(bytes)) => !back.asked && sent >= bytes,
+                _ => false,
+            };
             back.early = !whole && !back.accepted;
         }
         self.deadline = None;

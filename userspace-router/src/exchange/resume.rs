@@ -106,6 +106,7 @@ impl Exchange {
             closed: false,
             // It reads on; the pool does not keep it.
             reusable: true,
+            asked: false,
             accepted: false,
             early: false,
             aborted: false,

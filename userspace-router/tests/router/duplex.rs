@@ -60,6 +60,39 @@ fn what_a_back_end_takes_for_a_request_is_answered_to_nobody() {
     assert_eq!(other.answer(), (200, "/good".to_owned()));
 }
 
+/// With the engine `kernel` too, which tells the end of a body with the next event where it may pass the response on.
+#[test]
+fn a_small_body_that_is_answered_at_once_costs_no_connection() {
+    let backend = backend(|mut peer, number| loop {
+        let head = peer.head();
+        if head.is_empty() {
+            return;
+        }
+        if field(&head, "Transfer-Encoding").is_some() {
+            peer.chunked();
+        } else {
+            peer.body(content_length(&head) as usize);
+        }
+        // One that the engine shows.
+        peer.send(format!(
+            "HTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\n{number}"
+        ));
+    });
+    let router = Router::start(&[backend], "mode = \"optimistic\"", "");
+    let mut client = router.connect();
+    for _ in 0..20 {
+        for (framing, body) in [
+            ("Content-Length: 5", "hello"),
+            ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+        ] {
+            client.send(format!(
+                "PUT / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}"
+            ));
+            assert_eq!(client.answer(), (404, "1".to_owned()), "{framing}");
+        }
+    }
+}
+
 #[test]
 fn an_echo_in_chunks() {
     let backend = backend(|mut peer, _| {

@@ -601,6 +601,25 @@ fn who_answers_before_the_body_is_whole_serves_nobody_else() {
             assert_eq!(end, follows, "{accepts} {whole} {answer}");
         }
     }
+    // The engine may tell of the response before it tells that a small body was whole.
+    for (terms, sent, follows) in [
+        (optimistic(), 10, "release(5) finished(true)"),
+        (optimistic(), 9, "del(5) finished(true)"),
+        (forward(), 10, "del(5) finished(true)"),
+    ] {
+        let mut scene = Scene::new(PUT, 1, terms);
+        scene.told();
+        scene.connected(5, true);
+        scene.wait(1_000);
+        let answer = Head {
+            sent,
+            ..head(5, OK)
+        };
+        scene.exchange.back_head(&answer, scene.now);
+        scene.front_done(ForwardResult::Complete, 10);
+        let end = scene.back_done(5, ForwardResult::Complete, 5);
+        assert_eq!(end, follows, "{sent}");
+    }
     // A response that ends behind the body and began before it is early, too.
     let mut scene = Scene::new(PUT, 1, optimistic());
     scene.told();
