@@ -195,7 +195,7 @@ pub struct Exchange {
     plain: bool,
     /// The client was told to go on.
     continued: bool,
-    interim: u32,
+    interim: u64,
     /// A decline that came while the body was moving; the cancel's answer decides.
     declined: Option<Box<(u32, Response)>>,
     /// An attempt failed while the body was moving; the end of the move decides.

@@ -12,8 +12,9 @@ use super::{Action, Download, Exchange, Passing, Phase, Tag, Upload, Verdict};
 use crate::http::problem;
 use crate::http::{Length, Onward, Response, Version};
 
-/// Interim responses that are relayed at the most.
-const INTERIM_MAX: u32 = 16;
+/// Interim responses that are relayed at the most, and as many more for each second that an exchange lasts: a server
+/// that tells how far a long upload has come, or that it is still at work, sends many over time.
+const INTERIM_MAX: u64 = 16;
 
 impl Exchange {
     /// The head of a response.
@@ -57,7 +58,8 @@ impl Exchange {
 
     fn interim(&mut self, head: &Head, response: &Response, now: Instant) {
         self.interim += 1;
-        if self.interim > INTERIM_MAX {
+        let seconds = now.duration_since(self.began).as_secs();
+        if self.interim > INTERIM_MAX.saturating_mul(seconds + 1) {
             return self.answer(problem::MANY_INTERIM, now);
         }
         if response.status == 100 {

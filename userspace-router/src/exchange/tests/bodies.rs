@@ -299,3 +299,24 @@ fn a_head_goes_into_a_used_connection_only_if_it_is_quiet() {
     let line = scene.exchange.line().to_string();
     assert!(line.contains("=stale,127.0.0.1:81=asked "), "{line}");
 }
+
+#[test]
+fn a_long_upload_may_be_told_of_as_it_goes_on() {
+    let mut scene = Scene::asking(PUT, 1);
+    scene.told();
+    scene.connected(5, false);
+    scene.back_head(5, "HTTP/1.1 100 Continue\r\n\r\n");
+    // As resumable uploads do.
+    let progress = "HTTP/1.1 104 Upload Resumption Supported\r\nUpload-Offset: 1\r\n\r\n";
+    for _ in 0..600 {
+        assert_eq!(scene.wait(100), "");
+        assert_eq!(scene.back_head(5, progress), "route(5>1,None,104)");
+    }
+    // More than its time allows are too many nevertheless.
+    let mut told = (0..1_000).map(|_| scene.back_head(5, progress));
+    let end = told.find(|told| told != "route(5>1,None,104)");
+    assert_eq!(
+        end.as_deref(),
+        Some("abort(5) send(1,502) drain(1) finished(false)")
+    );
+}
