@@ -80,6 +80,19 @@ impl Exchange {
         self.command(route, Tag::IntoFront);
     }
 
+    /// Whether all of the request's body has gone to the back-end, as far as can be known.
+    fn is_sent(&self) -> bool {
+        match (self.upload, self.request.length, &self.back) {
+            (Upload::Done, ..) => true,
+            // A small one goes with its head, and its end may be told behind what came of it. Where it did not,
+            // this may count the body of whoever had the connection before.
+            (Upload::Moving, Length::Exact(bytes), Some(back)) => {
+                !back.asked && self.record.up >= bytes
+            }
+            _ => false,
+        }
+    }
+
     /// Sends a final response to the client.
     pub(super) fn relay(&mut self, generation: u32, response: &Response, now: Instant) {
         let Some(id) = self.back() else {
@@ -94,11 +107,14 @@ impl Exchange {
         // A final answer instead of 100. If it is a success and the back-end goes on
         // reading, so does the upload. A client that waits for 100 may send its body now,
         // as some do, or none: so that no next request is taken for it, there is none.
-        let goes_on =
-            self.phase == Phase::Asking && (200..300).contains(&response.status) && lives_on;
+        let wants_it = (200..300).contains(&response.status) && lives_on;
+        let goes_on = self.phase == Phase::Asking && wants_it;
+        let whole = self.is_sent();
         let unfinished = match self.upload {
             Upload::Held => !goes_on || self.request.expects_continue,
-            Upload::Moving => !lives_on,
+            // Who refuses a body in its midst may break at any moment, and the client would learn of that by the loss
+            // of its next request.
+            Upload::Moving => !(wants_it || whole && lives_on),
             Upload::Parked => true,
             Upload::Done => false,
         };
@@ -111,19 +127,11 @@ impl Exchange {
         if !self.record.asked.last().is_some_and(|(_, v)| declined(v)) {
             self.record.verdict(Verdict::Accepted);
         }
-        let (upload, length, sent) = (self.upload, self.request.length, self.record.up);
         if let Some(back) = self.back.as_mut() {
             back.reusable &= lives_on;
             // One that does not read the body would take the rest for a request, whose answer would be
             // somebody else's. Asked for it or not, it has to (RFC 9112 section 9.3), but this is how those
             // look that do not.
-            let whole = match (upload, length) {
-                (Upload::Done, _) => true,
-                // A small one goes with its head, and its end may be told behind what came of it. Where it did not,
-                // this may count the body of whoever had the connection before.
-                (Upload::Moving, Length::Exact(bytes)) => !back.asked && sent >= bytes,
-                _ => false,
-            };
             back.early = !whole && !back.accepted;
         }
         self.deadline = None;

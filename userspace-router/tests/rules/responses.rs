@@ -179,6 +179,28 @@ fn responses_01_a_back_end_that_reads_on_gets_the_whole_body() {
 }
 
 #[test]
+fn responses_01_who_is_refused_in_mid_body_is_told_that_the_connection_ends() {
+    let scene = Scene::plain();
+    for code in [307, 403, 500] {
+        // It says nothing of closing, and many do nevertheless, sooner or later.
+        let response = format!("HTTP/1.1 {code} No\r\nContent-Length: 3\r\n\r\nno\n");
+        scene.script(0, vec![Act::Accept, sends(response), Act::Rest]);
+        let mut client = scene.connect();
+        client.send(post("Content-Length: 10\r\n", "first"));
+        let answer = client.answer("POST").expect("an answer");
+        assert_eq!(
+            (answer.status, answer.field("Connection")),
+            (code, Some("close"))
+        );
+        // This one reads on.
+        client.send("later");
+        assert_eq!(scene.heard().content(), b"firstlater");
+        assert_eq!(client.rest(), (Vec::new(), End::Fin));
+        scene.logged(&format!(" status={code} reason=- "));
+    }
+}
+
+#[test]
 fn responses_01_a_body_that_a_back_end_takes_for_a_request_is_answered_to_nobody() {
     let scene = Scene::plain();
     // It answers by the head, and takes what is behind it for the next one, whose answer takes its time.
