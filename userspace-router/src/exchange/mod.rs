@@ -133,7 +133,8 @@ struct Back {
     asked: bool,
     /// It said 100: it knows that a body comes.
     accepted: bool,
-    /// It answered before the body was whole, and had not said 100: what it takes the rest for is in doubt.
+    /// It answered before the body was whole, and had not said 100, or refused it: what it takes the rest for is in
+    /// doubt.
     early: bool,
     /// It was told to reset its connection.
     aborted: bool,

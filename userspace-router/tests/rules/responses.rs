@@ -194,9 +194,14 @@ fn responses_01_who_is_refused_in_mid_body_is_told_that_the_connection_ends() {
         );
         // This one reads on.
         client.send("later");
-        assert_eq!(scene.heard().content(), b"firstlater");
+        let heard = scene.heard();
+        assert_eq!(heard.content(), b"firstlater");
         assert_eq!(client.rest(), (Vec::new(), End::Fin));
         scene.logged(&format!(" status={code} reason=- "));
+        // Nor does its own connection serve anybody else.
+        scene.script(0, crate::scene::take());
+        let (_, connection) = scene.pooled();
+        assert_ne!(connection, heard.connection);
     }
 }
 
