@@ -193,14 +193,20 @@ fn interim_responses_pass_in_order_but_not_to_an_old_client() {
 
 #[test]
 fn too_many_interim_responses_are_502() {
-    let many = "HTTP/1.1 103 Early\r\n\r\n".repeat(17);
+    // More than a slow machine passes on in the time that it takes for them.
+    let many = "HTTP/1.1 103 Early\r\n\r\n".repeat(10_000);
     let router = Router::start(&[answers(many)], "", "");
     let mut client = router.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     for _ in 0..16 {
         assert_eq!(status(&client.head()), 103);
     }
-    let head = client.head();
+    let head = loop {
+        let head = client.head();
+        if status(&head) != 103 {
+            break head;
+        }
+    };
     assert_eq!(status(&head), 502);
     assert!(
         head.contains("details=\"many-interim-responses\""),
