@@ -132,7 +132,7 @@ impl Exchange {
             // One that does not read the body would take the rest for a request, whose answer would be
             // somebody else's. Asked for it or not, it has to (RFC 9112 section 9.3), but this is how those
             // look that do not. Also one that has accepted may read no further once it has refused.
-            back.early = !whole && !(back.accepted && wants_it);
+            back.early = !(whole || back.accepted && wants_it);
         }
         self.deadline = None;
         let route = Command::Route {

@@ -598,6 +598,13 @@ fn who_answers_before_the_body_is_whole_serves_nobody_else() {
                 true => up(&mut scene) + &down(&mut scene),
                 false => down(&mut scene) + &up(&mut scene),
             };
+            // Who refuses the body in its midst is done with it, whatever it said before; so is the client.
+            let refuses = answer == refused && !whole;
+            let follows = if refuses {
+                "del(5) drain(1) finished(false)"
+            } else {
+                follows
+            };
             assert_eq!(end, follows, "{accepts} {whole} {answer}");
         }
     }
