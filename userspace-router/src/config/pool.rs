@@ -80,6 +80,8 @@ pub struct Link {
     pub waiting_time: Duration,
     /// Requests over one connection at the most; `None`: any number.
     pub requests: Option<u64>,
+    /// Back-ends send no body behind a response to HEAD, so that their connections can be used again.
+    pub reuse_after_head: bool,
     /// Each connection begins with a header that tells whose it is, and serves that client
     /// only.
     pub proxy_protocol: Option<Version>,
@@ -92,6 +94,7 @@ impl Default for Link {
             waiting: 0,
             waiting_time: Duration::from_secs(1),
             requests: None,
+            reuse_after_head: false,
             proxy_protocol: None,
         }
     }
@@ -108,6 +111,8 @@ pub(super) struct PoolTable {
     waiting: Option<Spanned<i64>>,
     waiting_ms: Option<Spanned<i64>>,
     requests_per_connection: Option<Spanned<i64>>,
+    #[serde(default)]
+    reuse_after_head: bool,
     proxy_protocol: Option<Spanned<String>>,
     #[serde(default)]
     eject: EjectTable,
@@ -286,6 +291,7 @@ fn link(table: &PoolTable, threads: u32) -> Result<Link, Fault> {
             None => None,
             Some(value) => Some(number(Some(value), 0, 1..=1_000_000_000)?),
         },
+        reuse_after_head: table.reuse_after_head,
         proxy_protocol: match &table.proxy_protocol {
             None => None,
             Some(value) => Some(choose(value, &versions)?),

@@ -210,7 +210,7 @@ impl Exchange {
         let id = back.queue;
         if !back.reusable || back.early {
             self.command(Command::QueueDel { id }, Tag::Ending);
-        } else if self.request.method() == "HEAD" {
+        } else if self.request.method() == "HEAD" && !self.plan.link.reuse_after_head {
             // Some servers send the body of a response to HEAD, which a client may have put there, and soon
             // after its head: it would be the next one's response. Many are asked so: no port is to wait.
             self.command(Command::QueueAbort { id }, Tag::Ending);

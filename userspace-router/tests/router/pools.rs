@@ -32,6 +32,30 @@ fn held(tell: Sender<u32>) -> (SocketAddr, Sender<()>) {
     (address, go)
 }
 
+/// Some servers send a body, so by default nobody else gets that connection.
+#[test]
+fn a_connection_is_kept_after_head_if_the_pool_says_so() {
+    for keeps in [false, true] {
+        let backend = backend(move |mut peer, number| {
+            for _ in 0..=u32::from(keeps) {
+                peer.head();
+                peer.send(format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nX: {number}\r\n\r\n"
+                ));
+            }
+            peer.try_rest();
+        });
+        let pool = format!("reuse-after-head = {keeps}");
+        let router = Router::with_pool(&[backend], &pool, "");
+        let mut client = router.connect();
+        for connection in ["1", if keeps { "1" } else { "2" }] {
+            client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(field(&client.head(), "X"), Some(connection));
+            router.logged();
+        }
+    }
+}
+
 #[test]
 fn a_connection_is_used_again_by_others() {
     let router = Router::with_pool(&[counter()], "", "");
