@@ -18,7 +18,7 @@ use underpass::engine::kernel::Replaced;
 use underpass::metrics::{self, Metrics};
 use underpass::say;
 
-use crate::listening::probe;
+use crate::listening::{bind, probe};
 use crate::ready;
 use crate::run::{prepare, runtime, start, End, Told};
 use crate::signals::Signals;
@@ -181,7 +181,7 @@ impl Generations {
             // Only who is taken over may still be there. Of a stranger's page there would be a part.
             probe(address).map_err(|error| format!("metrics: {error}"))?;
         }
-        let listener = metrics::listen(address)?;
+        let listener = bind(address, true).map_err(|error| format!("metrics: {error}"))?;
         if let Ok(address) = listener.local_addr() {
             say!("metrics at http://{address}/metrics");
         }

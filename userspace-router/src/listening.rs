@@ -42,7 +42,11 @@ pub fn probe(address: SocketAddr) -> Result<(), String> {
         .map_err(|error| cannot(address, &error))
 }
 
-fn bind(address: SocketAddr, beside: bool) -> Result<TcpListener, String> {
+/// A listening socket. `beside`: as for `open`.
+///
+/// # Errors
+/// If the address cannot be had.
+pub fn bind(address: SocketAddr, beside: bool) -> Result<TcpListener, String> {
     let open = || {
         let socket = bound(address, beside)?;
         // Accepted connections inherit it: small answers must not wait for acknowledgements.

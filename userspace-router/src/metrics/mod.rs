@@ -18,7 +18,7 @@ use crate::address::Address;
 use crate::exchange::{Record, Verdict};
 use crate::route::Table;
 
-pub use page::{listen, serve};
+pub use page::serve;
 pub use text::{metric, Labels};
 
 /// What one router has counted.

@@ -5,11 +5,10 @@
 //! It is served beside the routers' threads, by one task, and closes each connection behind its answer.
 //! Invariant: whoever connects costs a connection and 8 KiB for 5 s at the most, and `CLIENTS_MAX` can at once.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -27,24 +26,6 @@ const HEAD_MAX: usize = 8 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait where there is no descriptor for a connection.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// Listens, also beside another process of the same user: one that takes over begins before the other
-/// one ends.
-///
-/// # Errors
-/// If the address cannot be had.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    let bound = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(CLIENTS_MAX as i32)?;
-        socket.set_nonblocking(true)?;
-        Ok::<TcpListener, std::io::Error>(socket.into())
-    };
-    bound().map_err(|error| format!("metrics: cannot listen on {address}: {error}"))
-}
 
 /// Serves for ever.
 ///
